@@ -1,0 +1,356 @@
+"""From the rows of a vendor's profile to a Timeline, whatever file they came in.
+
+Readers fill `Rows` (the profile's own units turned into picoseconds, bytes as the vendor
+counts them); `assemble` sorts, links DMA packets to their triggers, finds what every
+instruction waited for, and scales SBUF and PSUM bytes to all partitions.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from simcore.errors import FileError
+from simcore.profile import vendor
+from simcore.timeline import (
+    CAUSES,
+    ENGINES,
+    MEMORIES,
+    ClockStates,
+    Counter,
+    Dependences,
+    DmaTransfers,
+    Instructions,
+    Site,
+    Timeline,
+    union_ps,
+)
+
+MAX_TIME_PS = 10**18     # eleven days
+TRAFFIC = tuple(f"{memory}_{way}_bytes" for memory in ("hbm", "sbuf", "psum") for way in ("read", "write"))
+"""Columns of bytes, named alike in the vendor's files and in Instructions."""
+
+NOTICE_PS = 2_000        # times of a profile are whole nanoseconds: closer than this is "at once"
+
+
+def _q() -> array:
+    return array("q")
+
+
+class Words:
+    """Text to small numbers, in order of appearance."""
+
+    def __init__(self, *first: str):
+        self.index = {w: i for i, w in enumerate(first)}
+
+    def __call__(self, word: str) -> int:
+        return self.index.setdefault(word, len(self.index))
+
+    def all(self) -> tuple[str, ...]:
+        return tuple(self.index)
+
+
+@dataclass
+class Rows:
+    """What a reader collects.  Arrays of one table have one length; times in ps; bytes as the vendor counts them."""
+
+    opcodes: Words = field(default_factory=Words)
+    strings: Words = field(default_factory=Words)
+    sites: Words = field(default_factory=Words)
+    queues: Words = field(default_factory=Words)
+    # instructions
+    id: array = field(default_factory=_q)
+    core: array = field(default_factory=_q)
+    engine: array = field(default_factory=_q)
+    opcode: array = field(default_factory=_q)
+    operands: array = field(default_factory=_q)
+    site: array = field(default_factory=_q)
+    start: array = field(default_factory=_q)
+    duration: array = field(default_factory=_q)
+    wait: array = field(default_factory=_q)
+    transpose: array = field(default_factory=_q)
+    elements: array = field(default_factory=_q)
+    traffic: dict[str, array] = field(default_factory=lambda: {name: _q() for name in TRAFFIC})
+    # edges, by instruction id
+    edge_in: array = field(default_factory=_q)
+    edge_out: array = field(default_factory=_q)
+    edge_cause: array = field(default_factory=_q)
+    # DMA packets
+    dma_core: array = field(default_factory=_q)
+    dma_engine: array = field(default_factory=_q)
+    dma_queue: array = field(default_factory=_q)
+    dma_start: array = field(default_factory=_q)
+    dma_duration: array = field(default_factory=_q)
+    dma_read: array = field(default_factory=_q)
+    dma_write: array = field(default_factory=_q)
+    dma_order: array = field(default_factory=_q)     # position within its queue where starts are equal
+    dma_kind: array = field(default_factory=_q)      # index into kinds
+    kinds: Words = field(default_factory=Words)      # the vendor's queue_type
+    # limiter: (core, start, duration, k, n)
+    clock: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    # counters: name -> [(core, time, value)]
+    counters: dict[str, list[tuple[int, int, float]]] = field(default_factory=lambda: defaultdict(list))
+    semaphore_owner: dict[int, str] = field(default_factory=dict)
+
+
+def assemble(rows: Rows, *, name: str, target: str, totals: dict[str, int], info: dict[str, Any]) -> Timeline:
+    """The Timeline of a measured profile.  Raises FileError where times cannot be true."""
+    start, duration, waited = _np(rows.start), _np(rows.duration).copy(), _np(rows.wait).copy()
+    _check_times("instruction", start, duration)
+    # EVENT_SEMAPHORE rows are nothing but waiting: they take no time of the engine when it comes
+    opcodes, strings = rows.opcodes.all(), rows.strings.all()
+    pure_wait = np.array([op in vendor.WAITING_OPCODES for op in opcodes] or [False], bool)[_np(rows.opcode)]
+    start = start + np.where(pure_wait, duration, 0)
+    waited[pure_wait] = duration[pure_wait]
+    duration[pure_wait] = 0
+    d_start, d_duration = _np(rows.dma_start), _np(rows.dma_duration)
+    _check_times("dma", d_start, d_duration)
+    # The vendor's row order is kept among equals, so that the same file always gives the same rows.
+    order = np.lexsort((np.arange(len(start)), start))
+    table = Instructions.filled(
+        len(order),
+        core=_np(rows.core)[order], engine=_np(rows.engine)[order], opcode=_np(rows.opcode)[order],
+        operands=_np(rows.operands)[order], site=_np(rows.site)[order], source_row=order,
+        start_ps=start[order], end_ps=(start + duration)[order], done_ps=(start + duration)[order],
+        elements=_np(rows.elements)[order],
+        flops=np.where(_np(rows.transpose)[order] != 0, 0, 2 * _np(rows.elements)[order]),
+        **{name: _np(column)[order] for name, column in rows.traffic.items()},
+    )
+    columns = {f: getattr(table, f).copy() for f in Instructions.__dataclass_fields__}
+    texts = [strings[i] for i in columns["operands"]]
+    names = [opcodes[i] for i in columns["opcode"]]
+
+    _scale_bytes(columns, names, texts)
+    dtypes = Words()
+    by_text: dict[str, int] = {}
+    for i, text in enumerate(texts):
+        if text not in by_text:
+            dtype = vendor.dtype_of(text)
+            by_text[text] = dtypes(dtype) if dtype else -1
+        columns["dtype"][i] = by_text[text]
+
+    d_order = np.lexsort((_np(rows.dma_order), d_start))
+    dma = {
+        "core": _np(rows.dma_core)[d_order], "engine": _np(rows.dma_engine)[d_order],
+        "queue": _np(rows.dma_queue)[d_order], "instruction": np.full(len(d_order), -1),
+        "start_ps": d_start[d_order], "end_ps": (d_start + d_duration)[d_order],
+        "read_bytes": _np(rows.dma_read)[d_order], "write_bytes": _np(rows.dma_write)[d_order],
+        "descriptors": np.ones(len(d_order)), "source": np.full(len(d_order), 3), "dest": np.full(len(d_order), 3),
+    }
+    kinds = rows.kinds.all()
+    dma_kind = _np(rows.dma_kind)[d_order]
+    fetch = np.array([k == "instruction" for k in kinds], bool)[dma_kind] if len(dma_kind) else np.zeros(0, bool)
+    linked = _link_packets(columns, names, texts, dma, fetch, rows.queues.all(), rows.semaphore_owner)
+
+    edges = _edges(rows, order, columns, names)
+    _find_waits(columns, names, texts, waited[order], edges)
+
+    kernel = ~np.isin(np.array(names, dtype=object), list(vendor.SETUP_OPCODES)) if names else np.zeros(0, bool)
+    starts = [columns["start_ps"][kernel], dma["start_ps"][~fetch]]
+    ends = [columns["end_ps"][kernel], dma["end_ps"][~fetch]]
+    if any(len(s) for s in starts):
+        first, last = min(int(s.min()) for s in starts if len(s)), max(int(e.max()) for e in ends if len(e))
+        totals = totals | {"kernel_start_ps": first, "kernel_end_ps": last, "kernel_ps": last - first}
+    recorded = max((int(c.max()) for c in (columns["end_ps"], dma["end_ps"]) if len(c)), default=0)
+    totals = {"profiled_ps": recorded} | totals
+    info = info | {"setup_opcodes": sorted(vendor.SETUP_OPCODES), "dma_packets_linked": linked}
+
+    clock = sorted(rows.clock)
+    return Timeline(
+        name=name, kind="measured", target=target, instructions=Instructions(**columns), dma=DmaTransfers(**dma),
+        dependences=edges,
+        clock=ClockStates(core=_c(clock, 0), start_ps=_c(clock, 1), end_ps=_c(clock, 1) + _c(clock, 2), k=_c(clock, 3),
+                          n=_c(clock, 4)),
+        opcodes=opcodes, strings=strings, sites=tuple(_site(s) for s in rows.sites.all()), queues=rows.queues.all(),
+        dtypes=dtypes.all(), counters={n: _counter(points) for n, points in sorted(rows.counters.items()) if points},
+        totals=totals, info=info | {"queue_types": _queue_types(rows, dma, dma_kind)},
+    )
+
+
+def _np(column: array) -> np.ndarray:
+    return np.frombuffer(column, np.int64) if len(column) else np.zeros(0, np.int64)
+
+
+def _c(rows: list[tuple], i: int) -> np.ndarray:
+    return np.array([r[i] for r in rows], np.int64)
+
+
+def _check_times(table: str, start: np.ndarray, duration: np.ndarray) -> None:
+    if not len(start):
+        return
+    for what, column in (("timestamp", start), ("duration", duration)):
+        if column.min() < 0:
+            raise FileError(f"row {int(column.argmin())} of {table!r} has the negative {what} {int(column.min())} ps")
+        if column.max() > MAX_TIME_PS:
+            raise FileError(
+                f"row {int(column.argmax())} of {table!r} has the {what} {int(column.max())} ps, longer than eleven days")
+
+
+def _site(text: str) -> Site:
+    file, _, line = text.rpartition(":")
+    return Site(file, int(line)) if file and line.isdigit() and len(line) < 9 else Site(text, 0)
+
+
+def _queue_types(rows: Rows, dma: dict, kind: np.ndarray) -> dict[str, str]:
+    """Queue name -> the vendor's queue_type (one each)."""
+    pairs = {(int(q), int(k)) for q, k in zip(dma["queue"], kind)} if len(kind) else set()
+    return {rows.queues.all()[q]: rows.kinds.all()[k] for q, k in sorted(pairs)}
+
+
+def _scale_bytes(columns: dict, names: list[str], texts: list[str]) -> None:
+    """SBUF and PSUM bytes of compute rows from one partition to all of them."""
+    known: dict[tuple[str, str], tuple[int, int]] = {}
+    read, written = np.ones(len(names), np.int64), np.ones(len(names), np.int64)
+    for i, key in enumerate(zip(names, texts)):
+        if key not in known:
+            known[key] = vendor.partitions(*key)
+        read[i], written[i] = known[key]
+    for memory in ("sbuf", "psum"):
+        columns[f"{memory}_read_bytes"] *= read
+        columns[f"{memory}_write_bytes"] *= written
+
+
+def _link_packets(columns, names, texts, dma, fetch, queues, owners) -> int:
+    """Give each DMA packet the trigger it belongs to, and each trigger the completion of its last packet.
+
+    Profiles without DGE notifications do not say.  Inferred: triggers of a queue are served in order, and on
+    each DMA engine the share of one trigger ends with one completion write of 4 bytes (16 engines, and the
+    trigger's `sem_increment` is 16).  A queue whose segments do not number its triggers stays unlinked.
+    """
+    triggers: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for row, (opcode, text) in enumerate(zip(names, texts)):
+        if vendor.is_dma(opcode):
+            owner = owners.get(vendor.trigger_semaphore(text))
+            engine = ENGINES[columns["engine"][row]]
+            if owner not in queues:
+                owner = next((q for q in (f"q{engine}DynamicHW", f"q{engine}Dynamic") if q in queues), None)
+            if owner is not None:
+                triggers[int(columns["core"][row]), owner].append(row)
+    linked = 0
+    for (core, queue), rows in triggers.items():
+        mine = (dma["core"] == core) & (dma["queue"] == queues.index(queue)) & ~fetch
+        share: dict[int, int] = {}
+        for engine in np.unique(dma["engine"][mine]):
+            packets = np.flatnonzero(mine & (dma["engine"] == engine))
+            last = (dma["read_bytes"][packets] <= 4) & (dma["write_bytes"][packets] <= 4)
+            segment = np.cumsum(last) - last
+            if segment.size and int(last.sum()) != len(rows):
+                share = {}
+                break
+            share |= dict(zip(packets.tolist(), segment.tolist()))
+        for packet, segment in share.items():
+            dma["instruction"][packet] = rows[segment] if segment < len(rows) else -1
+        linked += len(share)
+    has = np.flatnonzero(dma["instruction"] >= 0)
+    trigger = dma["instruction"][has]
+    for memory in ("SBUF", "PSUM", "HBM"):
+        for side, way in (("source", "read"), ("dest", "write")):
+            dma[side][has[columns[f"{memory.lower()}_{way}_bytes"][trigger] > 0]] = MEMORIES.index(memory)
+    np.maximum.at(columns["done_ps"], trigger, dma["end_ps"][has])
+    return linked
+
+
+def _edges(rows: Rows, order: np.ndarray, columns: dict, names: list[str]) -> Dependences:
+    """The profile's `predecessors` as edges between rows, without those that say only "same engine, in order"."""
+    row_of: dict[int, int] = {}
+    ids = _np(rows.id)[order].tolist()
+    for row, i in enumerate(ids):
+        row_of.setdefault(i, row)
+    producer = np.array([row_of.get(i, -1) for i in rows.edge_in], np.int64)
+    consumer = np.array([row_of.get(i, -1) for i in rows.edge_out], np.int64)
+    cause = _np(rows.edge_cause).copy()
+    keep = (producer >= 0) & (consumer >= 0) & (producer != consumer)
+    same = np.zeros(len(keep), bool)
+    same[keep] = columns["engine"][producer[keep]] == columns["engine"][consumer[keep]]
+    keep &= ~(same & (cause == CAUSES.index("order")))
+    # An edge says the consumer needed the producer; one that the clock contradicts is the compiler's, not the run's.
+    keep[keep] &= columns["start_ps"][producer[keep]] <= columns["start_ps"][consumer[keep]]
+    producer, consumer, cause = producer[keep], consumer[keep], cause[keep]
+    trigger = np.array([vendor.is_dma(n) for n in names], bool)
+    if len(cause):
+        cause[trigger[producer] & (cause == CAUSES.index("data"))] = CAUSES.index("dma")
+    by = np.lexsort((producer, consumer))
+    return Dependences(producer=producer[by], consumer=consumer[by], cause=cause[by])
+
+
+def _find_waits(columns, names, texts, waited, edges: Dependences) -> None:
+    """What each instruction waited for last: fills wait_cause, wait_on, wait_ps.
+
+    The engine stood idle from the end of its previous row to the start of this one.  Where the profile says
+    the row waited for a semaphore, the cause is that of the predecessor which was done last before the start.
+    """
+    cause = {c: i for i, c in enumerate(CAUSES)}
+    start, done = columns["start_ps"], columns["done_ps"]
+    n = len(start)
+    best_on, best_cause = np.full(n, -1, np.int64), np.full(n, cause["unknown"], np.int64)
+    if len(edges):
+        # a trigger's data may be used when the transfer is done; a compute row's when it ends
+        ready = done[edges.producer]
+        late = ready > start[edges.consumer] + NOTICE_PS
+        ready = np.where(late, -1, ready)
+        by = np.lexsort((ready, edges.consumer))
+        last = np.r_[edges.consumer[by][1:] != edges.consumer[by][:-1], True] if len(by) else np.zeros(0, bool)
+        pick = by[last]
+        pick = pick[ready[pick] >= 0]
+        best_on[edges.consumer[pick]] = edges.producer[pick]
+        best_cause[edges.consumer[pick]] = edges.cause[pick]
+    previous: dict[tuple[int, int], tuple[int, int]] = {}
+    held: dict[tuple[int, int], tuple[int, int]] = {}    # what the EVENT_SEMAPHOREs just before were waiting for
+    setup = [name in vendor.SETUP_OPCODES for name in names]
+    for row in range(n):
+        key = int(columns["core"][row]), int(columns["engine"][row])
+        before = previous.get(key)
+        idle = int(start[row]) - before[1] if before else int(start[row])
+        because, on = int(best_cause[row]), int(best_on[row])
+        if names[row] in vendor.WAITING_OPCODES:
+            columns["wait_cause"][row], columns["wait_on"][row], columns["wait_ps"][row] = because, on, int(waited[row])
+            if on >= 0:
+                held[key] = because, on
+            continue
+        if before is None:
+            columns["wait_cause"][row] = cause["start"]
+        elif idle <= NOTICE_PS or setup[row]:
+            columns["wait_cause"][row], columns["wait_on"][row] = cause["engine"], before[0]
+        else:
+            earlier = held.get(key)
+            if earlier and (on < 0 or done[earlier[1]] > done[on]):
+                because, on = earlier
+            named = vendor.waits(texts[row])
+            if on < 0 and named:
+                because = cause["dma" if named[0][1].startswith("q") else "data"]
+            elif on < 0 and not waited[row]:
+                because, on = cause["engine"], before[0]
+            columns["wait_cause"][row], columns["wait_on"][row], columns["wait_ps"][row] = because, on, idle
+        held.pop(key, None)
+        end = int(columns["end_ps"][row])
+        if before is None or end >= before[1]:
+            previous[key] = row, end
+
+
+def _counter(points: list[tuple[int, int, float]]) -> Counter:
+    """A step function, summed over the physical cores."""
+    points = sorted(points, key=lambda p: p[1])
+    now: dict[int, float] = {}
+    times, values = [], []
+    for core, time, value in points:
+        now[core] = value
+        total = sum(now.values())
+        if times and times[-1] == time:
+            values[-1] = total
+        else:
+            times.append(time)
+            values.append(total)
+    return Counter(time_ps=np.array(times, np.int64), value=np.array(values, np.float64))
+
+
+def active_ps(timeline: Timeline, engine: str, *, kernel_only: bool = False) -> int:
+    """The vendor's active time: union over all cores of the engine's rows without EVENT_SEMAPHORE."""
+    rows = timeline.rows(engine)
+    skip = vendor.SETUP_OPCODES if kernel_only else vendor.WAITING_OPCODES
+    skipped = np.array([op in skip for op in timeline.opcodes] or [False], bool)
+    rows = rows[~skipped[timeline.instructions.opcode[rows]]]
+    return union_ps(timeline.instructions.start_ps[rows], timeline.instructions.end_ps[rows])

@@ -1,0 +1,78 @@
+"""The vendor's words: opcodes of the runtime, operand text, names of queues.
+
+Formats described from public samples and documentation (profiler 2.28 on trn2 and the
+Neuron Explorer schema 7.4.0); see docs/profile-agreement.md for what was checked.
+"""
+
+from __future__ import annotations
+
+import re
+
+from simcore.analysis import SETUP_OPCODES  # noqa: F401  the runtime's opcodes, said once
+
+WAITING_OPCODES = frozenset(("EVENT_SEMAPHORE",))
+"""Rows that are nothing but waiting: the vendor leaves them out of every active time."""
+
+DEPENDENCE = {"FLOW_DEPENDENCE": "data", "ANTI_DEPENDENCE": "reuse", "OUTPUT_DEPENDENCE": "reuse", "ORDERED": "order"}
+"""The vendor's dependence types as causes of Timeline.  A producer that is a DMA trigger makes "dma" of "data"."""
+
+PARTITIONS = 128
+SBUF_PARTITION_BYTES = {"trn1": 192 << 10, "trn2": 192 << 10, "trn3": 256 << 10}
+PSUM_PARTITION_BYTES = 16 << 10
+
+_DTYPE = re.compile(r"(?:src|in_dtype)=(\w+?)@")
+_CHANNELS = re.compile(r"\bchannels=(\d+)")
+_ARRAY = re.compile(r"(?<![\w\]\[,])(\d+)\*(\d+)\s*$")
+_WAITS = re.compile(r"S\[(\d+)\] \(([\w?]+)\)>=(\d+)")
+_UPDATES = re.compile(r"S\[(\d+)\] \(([\w?]+)\)(\+\+|--|[+-]?=\d+|\+=\d+)@")
+_TRIGGER = re.compile(r"\bsemaphore=(\d+)")
+
+
+def is_dma(opcode: str) -> bool:
+    """Whether an instruction triggers a DMA."""
+    return opcode.startswith("DMA_") or opcode.startswith("PSEUDO_DMA") or opcode == "DMA"
+
+
+def dtype_of(operands: str) -> str:
+    """Dtype of the first source: `src=bfloat16@0x...` gives `bfloat16`; empty where the text does not say."""
+    found = _DTYPE.search(operands)
+    return {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}.get(found[1], found[1]) if found else ""
+
+
+def partitions(opcode: str, operands: str) -> tuple[int, int]:
+    """Partitions (read, written): the vendor counts SBUF and PSUM bytes of compute rows per partition.
+
+    MATMUL on K rows by M columns reads K partitions and writes M; LDWEIGHTS reads K; the others say `channels=`.
+    DMA rows already count all partitions, so (1, 1).
+    """
+    if is_dma(opcode):
+        return 1, 1
+    found = _CHANNELS.search(operands)
+    if found:
+        n = min(int(found[1]), PARTITIONS)
+        return n, n
+    found = _ARRAY.search(operands)
+    if found:
+        return min(int(found[1]), PARTITIONS), min(int(found[2]), PARTITIONS)
+    return PARTITIONS, PARTITIONS
+
+
+def waits(operands: str) -> list[tuple[int, str, int]]:
+    """Semaphores waited for: (number, owner, value).  The owner is an engine or a DMA queue."""
+    return [(int(n), owner, int(value)) for n, owner, value in _WAITS.findall(operands)]
+
+
+def updates(operands: str) -> list[tuple[int, str]]:
+    """Semaphores set at completion: (number, owner)."""
+    return [(int(n), owner) for n, owner, _ in _UPDATES.findall(operands)]
+
+
+def trigger_semaphore(operands: str) -> int | None:
+    """The semaphore a DMA trigger's completion raises."""
+    found = _TRIGGER.search(operands)
+    return int(found[1]) if found else None
+
+
+def queue_of(engine: str, queue_type: str) -> str:
+    """The profiler's name of the queue an engine's dynamic DMAs use."""
+    return f"q{engine}Dynamic" + ("HW" if queue_type == "hardware_dynamic" else "")
