@@ -15,10 +15,20 @@ import numpy as np
 
 from simcore.timeline import CAUSES, ENGINES, Site, Timeline, union_ps
 
-SETUP_OPCODES = frozenset({
-    "NOP", "SET_ORDERING_MODE", "EVENT_SEMAPHORE", "EVENT_SEMAPHORE_RANGE_CLEAR", "NOTIFY", "COMPARE_BRANCH", "DRAIN",
-    "WRITE", "TENSOR_LOAD", "MODIFY_POOL_CONFIG",
-})
+SETUP_OPCODES = frozenset(
+    {
+        "NOP",
+        "SET_ORDERING_MODE",
+        "EVENT_SEMAPHORE",
+        "EVENT_SEMAPHORE_RANGE_CLEAR",
+        "NOTIFY",
+        "COMPARE_BRANCH",
+        "DRAIN",
+        "WRITE",
+        "TENSOR_LOAD",
+        "MODIFY_POOL_CONFIG",
+    }
+)
 """Opcodes of the runtime, not of the kernel.  Source: the vendor's profile schema, definition of total_exec_time."""
 
 LANES = (*ENGINES, "DMA")
@@ -26,7 +36,7 @@ LANES = (*ENGINES, "DMA")
 
 
 def kernel_rows(timeline: Timeline) -> np.ndarray:
-    """Rows that are the kernel's own work (everything in a simulated run; a measured one has the runtime's rows too)."""
+    """Rows that are the kernel's own work: all of a simulated run; a measured one has the runtime's rows too."""
     t = timeline.instructions
     if timeline.kind == "simulated":
         return np.arange(len(t))
@@ -49,6 +59,7 @@ def span_ps(timeline: Timeline) -> tuple[int, int]:
 
 # ---------------------------------------------------------------------------------------------------- chains of waits
 
+
 @lru_cache(maxsize=8)
 def waited_on(timeline: Timeline) -> np.ndarray:
     """Per row, the row it waited for last, -1 for none; always an earlier row, so chains end."""
@@ -68,7 +79,7 @@ def waited_on(timeline: Timeline) -> np.ndarray:
     done = np.maximum(t.done_ps[producer], t.end_ps[producer])
     order = np.lexsort((done, consumer))
     producer, consumer, done = producer[order], consumer[order], done[order]
-    last = np.flatnonzero(np.diff(consumer, append=-1))       # the latest producer of each consumer
+    last = np.flatnonzero(np.diff(consumer, append=-1))  # the latest producer of each consumer
     later = done[last] > ready[consumer[last]]
     best[consumer[last][later]] = producer[last][later]
     return np.where(unknown, best, on)
@@ -168,17 +179,20 @@ def critical_path(timeline: Timeline) -> CriticalPath:
     begin, _ = span_ps(timeline)
     path = path[np.isin(path, rows)] if timeline.kind == "measured" else path
     starts = t.start_ps[path]
-    until = np.append(starts[1:], done[last])                 # each row's stretch ends where the next row starts
+    until = np.append(starts[1:], done[last])  # each row's stretch ends where the next row starts
     engine_end = np.minimum(np.maximum(t.end_ps[path], starts), until)
     transfer = done[path] > t.end_ps[path]
     dma_end = np.where(transfer & _is_trigger(timeline)[path], np.minimum(done[path], until), engine_end)
     dma_end = np.maximum(dma_end, engine_end)
     head = np.array([[path[0], 3, min(begin, starts[0]), starts[0]]], np.int64)
-    parts = np.stack([
-        np.stack([path, np.zeros_like(path), starts, engine_end], 1),
-        np.stack([path, np.ones_like(path), engine_end, dma_end], 1),
-        np.stack([path, np.full_like(path, 2), dma_end, until], 1),
-    ], 1).reshape(-1, 4)
+    parts = np.stack(
+        [
+            np.stack([path, np.zeros_like(path), starts, engine_end], 1),
+            np.stack([path, np.ones_like(path), engine_end, dma_end], 1),
+            np.stack([path, np.full_like(path, 2), dma_end, until], 1),
+        ],
+        1,
+    ).reshape(-1, 4)
     parts = np.concatenate([head, parts])
     parts = parts[parts[:, 3] > parts[:, 2]]
     return CriticalPath(timeline, parts[:, 0], parts[:, 1].astype(np.int8), parts[:, 2], parts[:, 3])
@@ -214,14 +228,16 @@ def slack_ps(timeline: Timeline) -> np.ndarray:
     forward = producer < consumer
     order = np.argsort(-consumer[forward], kind="stable")
     slack = (done.max(initial=0) - done).tolist()
-    for p, c, gap in zip(producer[forward][order].tolist(), consumer[forward][order].tolist(),
-                         room[forward][order].tolist()):
+    for p, c, gap in zip(
+        producer[forward][order].tolist(), consumer[forward][order].tolist(), room[forward][order].tolist()
+    ):
         if slack[c] + gap < slack[p]:
             slack[p] = slack[c] + gap
     return np.asarray(slack, np.int64)
 
 
 # ---------------------------------------------------------------------------------------------------- stalls
+
 
 def stalls(timeline: Timeline, rows: np.ndarray | None = None) -> dict[str, dict[str, int]]:
     """Picoseconds each engine stood idle, by engine and cause; causes largest first, none 0."""
@@ -235,7 +251,9 @@ def stalls(timeline: Timeline, rows: np.ndarray | None = None) -> dict[str, dict
     }
 
 
-def stalls_by_line(timeline: Timeline, engine: str | None = None, cause: str | None = None) -> list[tuple[Site | None, int]]:
+def stalls_by_line(
+    timeline: Timeline, engine: str | None = None, cause: str | None = None
+) -> list[tuple[Site | None, int]]:
     """Picoseconds engines stood idle before instructions of each kernel line, largest first."""
     t = timeline.instructions
     rows = kernel_rows(timeline)
@@ -248,16 +266,17 @@ def stalls_by_line(timeline: Timeline, engine: str | None = None, cause: str | N
 
 # ---------------------------------------------------------------------------------------------------- kernel lines
 
+
 @dataclass(frozen=True)
 class LineFigures:
     """What one line of the kernel costs."""
 
     site: Site | None
     instructions: int
-    busy_ps: dict[str, int]        # by engine: sum of its instructions' times
-    dma_ps: int                    # union of its transfers
-    wait_ps: int                   # engines stood idle before its instructions
-    critical_ps: int               # its share of the critical path
+    busy_ps: dict[str, int]  # by engine: sum of its instructions' times
+    dma_ps: int  # union of its transfers
+    wait_ps: int  # engines stood idle before its instructions
+    critical_ps: int  # its share of the critical path
     hbm_bytes: int
     flops: int
 
@@ -283,12 +302,18 @@ def lines(timeline: Timeline) -> list[LineFigures]:
         if not number[k]:
             continue
         mine = owner == k
-        figures.append(LineFigures(
-            site=key, instructions=int(number[k]),
-            busy_ps={e: int(busy[i][k]) for i, e in enumerate(ENGINES) if busy[i][k]},
-            dma_ps=union_ps(d.start_ps[mine], d.end_ps[mine]), wait_ps=int(wait[k]),
-            critical_ps=critical.get(_line(key), 0), hbm_bytes=int(hbm[k]), flops=int(flops[k]),
-        ))
+        figures.append(
+            LineFigures(
+                site=key,
+                instructions=int(number[k]),
+                busy_ps={e: int(busy[i][k]) for i, e in enumerate(ENGINES) if busy[i][k]},
+                dma_ps=union_ps(d.start_ps[mine], d.end_ps[mine]),
+                wait_ps=int(wait[k]),
+                critical_ps=critical.get(_line(key), 0),
+                hbm_bytes=int(hbm[k]),
+                flops=int(flops[k]),
+            )
+        )
     return sorted(figures, key=lambda f: (-f.critical_ps, -sum(f.busy_ps.values()), str(f.site)))
 
 

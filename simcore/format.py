@@ -9,8 +9,22 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["MISSING", "digits", "flop_rate", "flops", "frequency", "intensity", "number", "percent", "rate", "ratio", "size",
-           "time", "time_exact", "time_unit"]
+__all__ = [
+    "MISSING",
+    "digits",
+    "flop_rate",
+    "flops",
+    "frequency",
+    "intensity",
+    "number",
+    "percent",
+    "rate",
+    "ratio",
+    "size",
+    "time",
+    "time_exact",
+    "time_unit",
+]
 
 MISSING = "–"
 

@@ -23,7 +23,7 @@ WAITING_OPCODES = frozenset({"EVENT_SEMAPHORE"})
 class OpcodeFigures:
     opcode: str
     instructions: int
-    time_ps: int        # sum of durations: instructions of one engine may overlap
+    time_ps: int  # sum of durations: instructions of one engine may overlap
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class EngineFigures:
 
     engine: str
     core: int
-    busy_ps: int                        # union of its instructions' intervals (the vendor's active time)
-    utilisation: float                  # busy over span
+    busy_ps: int  # union of its instructions' intervals (the vendor's active time)
+    utilisation: float  # busy over span
     instructions: int
     opcodes: tuple[OpcodeFigures, ...]  # most time first
-    idle_ps: int                        # span minus busy
-    stalls: dict[str, int]              # idle picoseconds by cause, largest first
-    done_ps: int                        # idle after its last instruction
+    idle_ps: int  # span minus busy
+    stalls: dict[str, int]  # idle picoseconds by cause, largest first
+    done_ps: int  # idle after its last instruction
 
     @property
     def worst_stall(self) -> str:
@@ -50,15 +50,15 @@ class EngineFigures:
 class DmaFigures:
     """All DMA engines together."""
 
-    busy_ps: int                # union over engines
-    utilisation: float          # busy over span
-    engines: int                # engines that moved something
-    engine_utilisation: float   # mean over those engines
+    busy_ps: int  # union over engines
+    utilisation: float  # busy over span
+    engines: int  # engines that moved something
+    engine_utilisation: float  # mean over those engines
     transfers: int
     descriptors: int
     read_bytes: int
     write_bytes: int
-    bytes_per_s: float | None         # while busy, the larger of read and written; None without transfers
+    bytes_per_s: float | None  # while busy, the larger of read and written; None without transfers
     bytes_per_descriptor: float | None
 
 
@@ -74,11 +74,18 @@ class Table:
     def __str__(self) -> str:
         lines = [self.header, *self.rows]
         width = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join([self.title, *(
-            "  " + "  ".join(
-                text.rjust(width[i]) if i in self.right else text.ljust(width[i]) for i, text in enumerate(line)
-            ).rstrip() for line in lines
-        )])
+        return "\n".join(
+            [
+                self.title,
+                *(
+                    "  "
+                    + "  ".join(
+                        text.rjust(width[i]) if i in self.right else text.ljust(width[i]) for i, text in enumerate(line)
+                    ).rstrip()
+                    for line in lines
+                ),
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -88,8 +95,8 @@ class Summary:
     name: str
     kind: str
     target: str
-    span_ps: int                        # first start to last end of the kernel's own work
-    end_ps: int                         # end of everything recorded
+    span_ps: int  # first start to last end of the kernel's own work
+    end_ps: int  # end of everything recorded
     instructions: int
     engines: tuple[EngineFigures, ...]
     dma: DmaFigures
@@ -97,11 +104,11 @@ class Summary:
     hbm_write_bytes: int
     flops: int
     matmul_flops: int
-    intensity: float | None             # flops per HBM byte moved; None without HBM traffic
+    intensity: float | None  # flops per HBM byte moved; None without HBM traffic
     flops_per_s: float | None
     hbm_bytes_per_s: float | None
-    bounds_ps: dict[str, int]           # no schedule can be shorter than these; largest first; empty if unknown
-    critical_path_ps: dict[str, int]    # by engine, "DMA", "handoff", "launch"; adds up to the span
+    bounds_ps: dict[str, int]  # no schedule can be shorter than these; largest first; empty if unknown
+    critical_path_ps: dict[str, int]  # by engine, "DMA", "handoff", "launch"; adds up to the span
     totals: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
@@ -145,18 +152,30 @@ def summarize(timeline: Timeline) -> Summary:
         figures
         for core in (timeline.cores if len(timeline.cores) > 1 else timeline.cores or (0,))
         for i, name in enumerate(ENGINES)
-        if (figures := _engine(timeline, name, core, rows[(t.engine[rows] == i) & (t.core[rows] == core)], begin, end)).instructions
+        if (
+            figures := _engine(timeline, name, core, rows[(t.engine[rows] == i) & (t.core[rows] == core)], begin, end)
+        ).instructions
     )
     read, written, flops = int(t.hbm_read_bytes.sum()), int(t.hbm_write_bytes.sum()), timeline.flops
     seconds = span * 1e-12
     return Summary(
-        name=timeline.name, kind=timeline.kind, target=timeline.target,
-        span_ps=span, end_ps=timeline.end_ps, instructions=len(rows), engines=engines, dma=_dma(timeline, span),
-        hbm_read_bytes=read, hbm_write_bytes=written, flops=flops, matmul_flops=2 * int(t.elements.sum()),
+        name=timeline.name,
+        kind=timeline.kind,
+        target=timeline.target,
+        span_ps=span,
+        end_ps=timeline.end_ps,
+        instructions=len(rows),
+        engines=engines,
+        dma=_dma(timeline, span),
+        hbm_read_bytes=read,
+        hbm_write_bytes=written,
+        flops=flops,
+        matmul_flops=2 * int(t.elements.sum()),
         intensity=flops / (read + written) if read + written else None,
         flops_per_s=flops / seconds if span else None,
         hbm_bytes_per_s=(read + written) / seconds if span else None,
-        bounds_ps=bounds_ps(timeline), critical_path_ps=analysis.critical_path(timeline).by_lane(),
+        bounds_ps=bounds_ps(timeline),
+        critical_path_ps=analysis.critical_path(timeline).by_lane(),
         totals=dict(timeline.totals),
     )
 
@@ -180,8 +199,13 @@ def _engine(timeline: Timeline, name: str, core: int, rows: np.ndarray, begin: i
         key=lambda o: (-o.time_ps, o.opcode),
     )
     return EngineFigures(
-        engine=name, core=core, busy_ps=busy, utilisation=busy / (end - begin) if end > begin else 0.0,
-        instructions=len(rows), opcodes=tuple(opcodes), idle_ps=end - begin - busy,
+        engine=name,
+        core=core,
+        busy_ps=busy,
+        utilisation=busy / (end - begin) if end > begin else 0.0,
+        instructions=len(rows),
+        opcodes=tuple(opcodes),
+        idle_ps=end - begin - busy,
         stalls=analysis.stalls(timeline, rows)[name],
         done_ps=end - int(t.end_ps[rows].max()) if len(rows) else end - begin,
     )
@@ -196,9 +220,14 @@ def _dma(timeline: Timeline, span: int) -> DmaFigures:
     read, written, descriptors = int(d.read_bytes.sum()), int(d.write_bytes.sum()), int(d.descriptors.sum())
     moved = max(read, written)
     return DmaFigures(
-        busy_ps=busy, utilisation=busy / span if span else 0.0, engines=len(used),
+        busy_ps=busy,
+        utilisation=busy / span if span else 0.0,
+        engines=len(used),
         engine_utilisation=float(np.mean(each)) / span if each and span else 0.0,
-        transfers=len(d), descriptors=descriptors, read_bytes=read, write_bytes=written,
+        transfers=len(d),
+        descriptors=descriptors,
+        read_bytes=read,
+        write_bytes=written,
         bytes_per_s=moved / (busy * 1e-12) if busy else None,
         bytes_per_descriptor=moved / descriptors if descriptors else None,
     )
@@ -206,32 +235,53 @@ def _dma(timeline: Timeline, span: int) -> DmaFigures:
 
 # ---------------------------------------------------------------------------------------------------- text
 
+
 def _headline(s: Summary):
     yield f"{s.name}: {s.kind} on {s.target}, {format.time(s.span_ps)}, {format.number(s.instructions)} instructions"
     rate = f" at {format.flop_rate(s.flops_per_s)}" if s.flops else ""
-    yield (f"{format.flops(s.flops)}{rate}; HBM {format.size(s.hbm_read_bytes)} read, {format.size(s.hbm_write_bytes)} written, "
-           f"{format.rate(s.hbm_bytes_per_s)}; intensity {format.intensity(s.intensity)}")
+    yield (
+        f"{format.flops(s.flops)}{rate}; HBM {format.size(s.hbm_read_bytes)} read, "
+        f"{format.size(s.hbm_write_bytes)} written, {format.rate(s.hbm_bytes_per_s)}; intensity {format.intensity(s.intensity)}"
+    )
     if s.bound_ps:
-        yield (f"Bottleneck {s.bottleneck}: no schedule is shorter than {format.time(s.bound_ps)}; "
-               f"this one takes {format.ratio(s.span_ps / s.bound_ps)} as long")
+        yield (
+            f"Bottleneck {s.bottleneck}: no schedule is shorter than {format.time(s.bound_ps)}; "
+            f"this one takes {format.ratio(s.span_ps / s.bound_ps)} as long"
+        )
     else:
-        yield f"Busiest: {s.bottleneck} (no lower bounds are known for this {'profile' if s.kind == 'measured' else 'run'})"
+        yield f"Busiest: {s.bottleneck} (no lower bounds are recorded with it)"
 
 
 def _engines_table(s: Summary) -> Table:
     cores = len({e.core for e in s.engines}) > 1
     rows = [
-        (f"{e.engine} (core {e.core})" if cores else e.engine, format.time(e.busy_ps), format.percent(e.utilisation),
-         format.number(e.instructions), _stalls(e.stalls), _opcodes(e.opcodes))
+        (
+            f"{e.engine} (core {e.core})" if cores else e.engine,
+            format.time(e.busy_ps),
+            format.percent(e.utilisation),
+            format.number(e.instructions),
+            _stalls(e.stalls),
+            _opcodes(e.opcodes),
+        )
         for e in s.engines
     ]
     if s.dma.transfers:
         moved = f"{format.size(max(s.dma.read_bytes, s.dma.write_bytes))} at {format.rate(s.dma.bytes_per_s)}"
         each = f"{s.dma.engines} engines, {format.percent(s.dma.engine_utilisation)} busy each; "
         per = f"; {format.size(s.dma.bytes_per_descriptor)} per descriptor" if s.dma.bytes_per_descriptor else ""
-        rows.append(("DMA", format.time(s.dma.busy_ps), format.percent(s.dma.utilisation),
-                     format.number(s.dma.transfers), "", each + moved + per))
-    return Table("Engines", ("", "busy", "of span", "instr.", "idle, waiting for", "most time in"), tuple(rows), (1, 2, 3))
+        rows.append(
+            (
+                "DMA",
+                format.time(s.dma.busy_ps),
+                format.percent(s.dma.utilisation),
+                format.number(s.dma.transfers),
+                "",
+                each + moved + per,
+            )
+        )
+    return Table(
+        "Engines", ("", "busy", "of span", "instr.", "idle, waiting for", "most time in"), tuple(rows), (1, 2, 3)
+    )
 
 
 def _stalls(stalls: dict[str, int], most: int = 3) -> str:
@@ -245,16 +295,23 @@ def _opcodes(opcodes: tuple[OpcodeFigures, ...], most: int = 3) -> str:
 
 def _bounds_table(s: Summary) -> Table:
     return Table(
-        "Lower bounds (the run can never be shorter)", ("resource", "at least", "of span"),
-        tuple((name, format.time(ps), format.percent(ps / s.span_ps if s.span_ps else None)) for name, ps in s.bounds_ps.items()),
+        "Lower bounds (the run can never be shorter)",
+        ("resource", "at least", "of span"),
+        tuple(
+            (name, format.time(ps), format.percent(ps / s.span_ps if s.span_ps else None))
+            for name, ps in s.bounds_ps.items()
+        ),
         (1, 2),
     )
 
 
 def _path_table(s: Summary) -> Table:
     return Table(
-        "Critical path (where the span goes)", ("on", "time", "of span"),
-        tuple((name, format.time(ps), format.percent(ps / s.span_ps if s.span_ps else None))
-              for name, ps in s.critical_path_ps.items()),
+        "Critical path (where the span goes)",
+        ("on", "time", "of span"),
+        tuple(
+            (name, format.time(ps), format.percent(ps / s.span_ps if s.span_ps else None))
+            for name, ps in s.critical_path_ps.items()
+        ),
         (1, 2),
     )

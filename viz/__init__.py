@@ -23,10 +23,10 @@ class View:
 
     name: str
     kind: Literal["text", "file", "screen"]
-    function: str                      # "module:function"
+    function: str  # "module:function"
     help: str
-    suffixes: tuple[str, ...] = ()     # of the files it writes, the default first
-    several: bool = False              # draws more than one timeline at once
+    suffixes: tuple[str, ...] = ()  # of the files it writes, the default first
+    several: bool = False  # draws more than one timeline at once
 
     def load(self) -> Callable[..., Any]:
         """The view's function; imports its module."""
@@ -37,21 +37,60 @@ class View:
 VIEWS: dict[str, View] = {
     view.name: view
     for view in (
-        View(name="summary", kind="text", function="simcore.viz.text:summary",
-             help="busy time, stalls and bounds per engine"),
-        View(name="explain", kind="text", function="simcore.viz.explain:explain",
-             help="why the kernel is not faster, and what to change"),
-        View(name="tui", kind="screen", function="simcore.viz.tui:run", several=True,
-             help="walk through the timeline in the terminal"),
-        View(name="roofline", kind="file", function="simcore.viz.roofline:write", suffixes=(".png", ".svg", ".pdf"),
-             several=True, help="arithmetic intensity against the chip's ceilings"),
-        View(name="gantt", kind="file", function="simcore.viz.gantt:write", suffixes=(".svg", ".png", ".pdf"),
-             help="what each engine does when, for print"),
-        View(name="occupancy", kind="file", function="simcore.viz.occupancy:write", suffixes=(".svg", ".png", ".pdf"),
-             help="SBUF, PSUM and bandwidth over time"),
-        View(name="perfetto", kind="file", function="simcore.viz.perfetto:write", suffixes=(".pftrace",),
-             help="a trace for the Perfetto UI"),
-        View(name="report", kind="file", function="simcore.viz.report:write", suffixes=(".html",),
-             help="one self-contained HTML page"),
+        View(
+            name="summary",
+            kind="text",
+            function="simcore.viz.text:summary",
+            help="busy time, stalls and bounds per engine",
+        ),
+        View(
+            name="explain",
+            kind="text",
+            function="simcore.viz.explain:explain",
+            help="why the kernel is not faster, and what to change",
+        ),
+        View(
+            name="tui",
+            kind="screen",
+            function="simcore.viz.tui:run",
+            several=True,
+            help="walk through the timeline in the terminal",
+        ),
+        View(
+            name="roofline",
+            kind="file",
+            function="simcore.viz.roofline:write",
+            suffixes=(".png", ".svg", ".pdf"),
+            several=True,
+            help="arithmetic intensity against the chip's ceilings",
+        ),
+        View(
+            name="gantt",
+            kind="file",
+            function="simcore.viz.gantt:write",
+            suffixes=(".svg", ".png", ".pdf"),
+            help="what each engine does when, for print",
+        ),
+        View(
+            name="occupancy",
+            kind="file",
+            function="simcore.viz.occupancy:write",
+            suffixes=(".svg", ".png", ".pdf"),
+            help="SBUF, PSUM and bandwidth over time",
+        ),
+        View(
+            name="perfetto",
+            kind="file",
+            function="simcore.viz.perfetto:write",
+            suffixes=(".pftrace",),
+            help="a trace for the Perfetto UI",
+        ),
+        View(
+            name="report",
+            kind="file",
+            function="simcore.viz.report:write",
+            suffixes=(".html",),
+            help="one self-contained HTML page",
+        ),
     )
 }

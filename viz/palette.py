@@ -18,11 +18,11 @@ THEMES: tuple[Theme, ...] = ("light", "dark")
 class Ink:
     """How one thing is drawn everywhere."""
 
-    light: str     # colour on the light theme's background, "#rrggbb"
-    dark: str      # colour on the dark theme's background
-    symbol: str    # one terminal cell
-    hatch: str     # matplotlib hatch; "" is solid
-    meaning: str   # a few words for legends
+    light: str  # colour on the light theme's background, "#rrggbb"
+    dark: str  # colour on the dark theme's background
+    symbol: str  # one terminal cell
+    hatch: str  # matplotlib hatch; "" is solid
+    meaning: str  # a few words for legends
 
     def on(self, theme: Theme) -> str:
         return self.dark if theme == "dark" else self.light

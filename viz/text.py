@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
+from simcore.viz import palette
 
 from simcore.summary import Summary
 from simcore.summary import Table as TextTable
 from simcore.timeline import Timeline
-from simcore.viz import palette
 
 
 def summary(timeline: Timeline, theme: palette.Theme = "dark") -> Group:
@@ -22,17 +21,22 @@ def render(figures: Summary, theme: palette.Theme = "dark") -> Group:
     headline = figures.headline()
     parts: list[Text | Table] = [Text(headline[0], style="bold"), *(Text(line) for line in headline[1:])]
     for table in figures.tables():
-        parts += [Text(), _table(table, theme)]
+        parts += [Text(f"\n{table.title}", style="bold"), _table(table, theme)]
     return Group(*parts)
 
 
 def _table(source: TextTable, theme: palette.Theme) -> Table:
-    table = Table(title=source.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     last = len(source.header) - 1
     for i, name in enumerate(source.header):
         right = i in source.right
-        table.add_column(name, justify="right" if right else "left", no_wrap=right or i == 0, overflow="fold",
-                         ratio=2 if i == last and not right else None)
+        table.add_column(
+            name,
+            justify="right" if right else "left",
+            no_wrap=right or i == 0,
+            overflow="fold",
+            ratio=2 if i == last and not right else None,
+        )
     for row in source.rows:
         first, *rest = row
         table.add_row(_name(first, theme), *rest)

@@ -1,0 +1,140 @@
+"""Summary, stalls, critical path and slack of timelines whose figures can be checked with a pencil."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+
+import numpy as np
+import pytest
+from handmade import NS, check_golden, pipeline, random_rows
+from rich.console import Console
+from simcore.viz import text
+
+from simcore import analysis
+from simcore.timeline import ENGINES, union_ps
+
+
+def test_figures_of_the_pipeline():
+    s = pipeline(4).summary()
+    busy = {e.engine: e.busy_ps for e in s.engines}
+    assert s.span_ps == 3600 * NS
+    assert busy == {"Tensor": 800 * NS, "Vector": 600 * NS, "Scalar": 400 * NS, "Sync": 400 * NS}
+    assert {e.engine: e.instructions for e in s.engines} == {"Tensor": 4, "Vector": 4, "Scalar": 4, "Sync": 8}
+    assert s.hbm_read_bytes == s.hbm_write_bytes == 4 << 16
+    assert s.flops == 4 * ((1 << 24) + 2 * (1 << 16))
+    assert s.intensity == s.flops / (8 << 16)
+    assert s.dma.busy_ps == 4 * 450 * NS and s.dma.engines == 16 and s.dma.descriptors == 4 * 2 * 16 * 8
+    assert s.dma.bytes_per_s == pytest.approx((8 << 16) / 1.8e-6)
+    assert s.bottleneck == "DMA" and s.bound_ps == 1800 * NS
+
+
+def test_idle_is_stalls_plus_rest():
+    """Where nothing overlaps, an engine's idle time is what its instructions waited, and what came after its last."""
+    for e in pipeline(5).summary().engines:
+        assert e.idle_ps == sum(e.stalls.values()) + e.done_ps
+
+
+def test_critical_path_of_the_pipeline_is_everything():
+    path = analysis.critical_path(pipeline(4))
+    assert path.by_lane() == {
+        "DMA": 1400 * NS,
+        "Tensor": 800 * NS,
+        "Vector": 600 * NS,
+        "Scalar": 400 * NS,
+        "Sync": 400 * NS,
+    }
+    assert [(s.line, ps // NS) for s, ps in path.by_line()] == [(9, 1000), (5, 800), (6, 800), (8, 600), (7, 400)]
+    assert list(path.rows) == list(range(20))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_critical_path_is_contiguous_and_adds_up(seed):
+    t = random_rows(2000, seed)
+    path = analysis.critical_path(t)
+    assert (path.end_ps > path.start_ps).all()
+    assert (path.start_ps[1:] == path.end_ps[:-1]).all()
+    begin, end = analysis.span_ps(t)
+    assert (path.start_ps[0], path.end_ps[-1]) == (begin, end)
+    assert sum(path.by_lane().values()) == end - begin == sum(ps for _, ps in path.by_line())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_slack(seed):
+    """The last row has none, none has more than the time left, none more than a row that waited for it."""
+    t = random_rows(2000, seed)
+    slack, done, n = (
+        analysis.slack_ps(t),
+        np.maximum(t.instructions.done_ps, t.instructions.end_ps),
+        len(t.instructions),
+    )
+    assert slack.shape == (n,) and slack.min() == 0
+    assert slack[np.argmax(done)] == 0
+    assert (slack <= done.max() - done).all()
+    on = analysis.waited_on(t)
+    waited = np.flatnonzero(on >= 0)
+    assert (slack[on[waited]] <= slack[waited]).all()
+    assert not analysis.slack_ps(pipeline(4)).any()
+
+
+def test_chains_of_waits():
+    t = pipeline(2)
+    assert list(analysis.chain_back(t, 9)) == list(range(9, -1, -1))
+    assert list(analysis.waiters(t, 4)) == [5]
+    assert len(analysis.waiters(t, 9)) == 0
+
+
+def test_figures_per_line_add_up():
+    t = random_rows(3000, 1)
+    lines = analysis.lines(t)
+    assert sum(line.instructions for line in lines) == 3000
+    assert sum(line.critical_ps for line in lines) == t.summary().span_ps
+    lengths = t.instructions.end_ps - t.instructions.start_ps
+    for i, engine in enumerate(ENGINES):
+        assert sum(line.busy_ps.get(engine, 0) for line in lines) == lengths[t.instructions.engine == i].sum()
+    assert all(line.dma_ps <= union_ps(t.dma.start_ps, t.dma.end_ps) for line in lines)
+
+
+def test_stalls_by_line_add_up():
+    t = pipeline(4)
+    assert sum(ps for _, ps in analysis.stalls_by_line(t)) == t.instructions.wait_ps.sum()
+    assert analysis.stalls_by_line(t, engine="Sync", cause="reuse")[0][0].line == 5
+
+
+def test_empty_timeline():
+    e = dataclasses.replace(pipeline(1), name="empty", **_no_rows()).summary()
+    assert e.span_ps == 0 and e.intensity is None and e.engines == () and e.dma.bytes_per_s is None
+    assert e.critical_path_ps == {} and e.tables() == ()
+    assert str(e).startswith("empty: simulated on trn2, 0 ns")
+
+
+def _no_rows():
+    from simcore.timeline import ClockStates, Dependences, DmaTransfers, Instructions
+
+    return {
+        "instructions": Instructions.empty(),
+        "dma": DmaTransfers.empty(),
+        "dependences": Dependences.empty(),
+        "clock": ClockStates.empty(),
+        "counters": {},
+        "bounds": {},
+    }
+
+
+def test_text_is_stable():
+    check_golden("summary_pipeline.txt", f"{pipeline(4).summary()}\n")
+
+
+def test_json_is_stable():
+    check_golden("summary_pipeline.json", json.dumps(pipeline(4).summary().to_dict(), indent=1) + "\n")
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_rich_shows_the_same_words(width):
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(text.summary(pipeline(4)))
+    shown = " ".join(console.file.getvalue().split())
+    for word in ("T Tensor", "800 ns", "Bottleneck DMA", "Lower bounds", "Critical path", "2.75 µs"):
+        assert word in shown
+    assert max(len(line) for line in console.file.getvalue().splitlines()) <= width
