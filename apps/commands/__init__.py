@@ -1,0 +1,14 @@
+"""One module per subcommand; COMMANDS is the one list of them, in the order `simcore --help` shows them.
+
+A command's name is its function's, its help the docstring.  Modules import what they need inside the function, so
+that asking for help stays instant.
+"""
+
+from simcore.apps.commands.gantt import gantt
+from simcore.apps.commands.machines import machines
+from simcore.apps.commands.perfetto import perfetto
+from simcore.apps.commands.roofline import roofline
+from simcore.apps.commands.run import run
+from simcore.apps.commands.tui import tui
+
+COMMANDS = (run, tui, roofline, gantt, perfetto, machines)

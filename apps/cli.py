@@ -1,0 +1,84 @@
+"""The command line: `simcore COMMAND FILE ...`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from simcore.apps import commands
+from simcore.errors import SimcoreError
+
+_HELP = """Run unmodified NKI kernels on this computer and see what a NeuronCore would do, when, and why.
+
+A FILE is a kernel script (run as it is, every kernel launch in it is captured), a saved .simcore run, or a profile of
+real hardware; every view takes any of them. Arguments after -- go to the script.
+"""
+
+app = typer.Typer(
+    help=_HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import simcore
+
+        print(f"simcore {simcore.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+    traceback: Annotated[bool, typer.Option("--traceback", hidden=True, help="Show where in simcore an error arose.")] = False,
+) -> None:
+    pass
+
+
+for _command in commands.COMMANDS:
+    app.command(_command.__name__.replace("_", "-"))(_command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point.  Exit codes: 0 done, 1 the kernel or script is wrong, 2 usage, 3 a file or machine, 130 interrupted."""
+    given = sys.argv[1:] if arguments is None else arguments
+    ours, script = _split(given)
+    try:
+        app(args=ours, obj=script, prog_name="simcore")
+    except SimcoreError as e:
+        _fail(f"simcore: {e}", e.exit_code, ours)
+    except KeyboardInterrupt:
+        _fail("simcore: interrupted", 130, ours)
+    except BrokenPipeError:
+        _close_pipe()
+    except Exception as e:
+        _fail(f"simcore: {type(e).__name__}: {e}\nThis is a fault of simcore, please report it with what "
+              "`simcore --traceback ...` shows.", 70, ours)
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What is ours and what, after "--", is the script's."""
+    if "--" not in arguments:
+        return arguments, []
+    at = arguments.index("--")
+    return arguments[:at], arguments[at + 1:]
+
+
+def _fail(message: str, code: int, arguments: list[str]) -> None:
+    if "--traceback" in arguments:
+        import traceback
+
+        traceback.print_exc()
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def _close_pipe() -> None:
+    """The reader of our output (`head`, `less`) went away: no message, and none from the interpreter at exit."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(141)

@@ -1,0 +1,12 @@
+"""simcore roofline: Draw arithmetic intensity against the chip's ceilings"""
+
+from __future__ import annotations
+
+from simcore.apps.options import Output, Sources, takes_sources
+from simcore.apps.views import write
+
+
+@takes_sources(several=True)
+def roofline(sources: Sources, output: Output = None) -> None:
+    """Draw arithmetic intensity against the chip's ceilings; several files on one picture."""
+    write("roofline", sources, output)

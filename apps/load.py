@@ -1,0 +1,76 @@
+"""FILE in, Timelines out: a kernel script, a saved run and a hardware profile are one thing to every command."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import simcore
+from simcore.apps.options import Sources
+from simcore.apps.output import working
+from simcore.errors import FileError, UsageError
+from simcore.timeline import Timeline
+from simcore.trace import Trace
+
+
+def load(sources: Sources) -> list[Timeline]:
+    """The timelines of all files, in order; a script gives one per kernel launch.  Never an empty list."""
+    timelines = [timeline for file in sources.files for timeline in _load(file, sources)]
+    return _distinct(timelines)
+
+
+def _load(file: Path, sources: Sources) -> list[Timeline]:
+    if not file.exists():
+        raise FileError(f"{file} does not exist")
+    if is_script(file):
+        return simulate(capture(file, sources), sources)
+    if sources.kernel or sources.args:
+        raise UsageError(f"{file} is not a kernel file (its name does not end with .py): --kernel and --arg have no meaning for it")
+    if is_saved_run(file):
+        return [Timeline.load(file)]
+    with working(f"reading {file.name}"):
+        return [simcore.read_profile(file)]
+
+
+def is_script(file: Path) -> bool:
+    return file.suffix == ".py"
+
+
+def is_saved_run(file: Path) -> bool:
+    """A .simcore file by its suffix, or a zip by its first bytes."""
+    return file.suffix == ".simcore" or (file.is_file() and zipfile.is_zipfile(file))
+
+
+def capture(file: Path, sources: Sources) -> list[Trace]:
+    """The kernel launches of a script, or the one launch --kernel and --arg ask for."""
+    from simcore.apps import script
+
+    with working(f"running {file.name}"):
+        traces = script.run_kernel(file, sources) if sources.kernel or sources.args else script.run_script(file, sources)
+    if sources.launch is None:
+        return traces
+    if sources.launch > len(traces):
+        raise UsageError(f"--launch {sources.launch}: {file} launches {len(traces)} kernel{'s' * (len(traces) > 1)}")
+    return [traces[sources.launch - 1]]
+
+
+def simulate(traces: list[Trace], sources: Sources) -> list[Timeline]:
+    machine = simcore.load_machine(sources.target or "trn2")
+    timelines = []
+    for trace in traces:
+        with working(f"simulating {trace.name} on {machine.name}"):
+            timelines.append(simcore.simulate(trace, machine))
+    return timelines
+
+
+def _distinct(timelines: list[Timeline]) -> list[Timeline]:
+    """Numbers names that occur more than once, so a legend can tell them apart."""
+    total, seen, out = Counter(t.name for t in timelines), Counter(), []
+    for timeline in timelines:
+        seen[timeline.name] += 1
+        if total[timeline.name] > 1:
+            timeline = dataclasses.replace(timeline, name=f"{timeline.name} #{seen[timeline.name]}")
+        out.append(timeline)
+    return out

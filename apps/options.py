@@ -1,0 +1,94 @@
+"""The options every command that takes a FILE shares, declared once.
+
+A command writes `sources: Sources` and `@takes_sources()` puts FILE..., --kernel, --arg and the others in its place.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from simcore.errors import UsageError
+
+PANEL = "What to run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What was asked for on the command line: the files and how to run those that are scripts."""
+
+    files: tuple[Path, ...]
+    target: str | None = None            # a chip or a machine file; None: trn2
+    kernel: str | None = None            # run this kernel of the file instead of the file as a script
+    args: tuple[str, ...] = ()           # NAME=DTYPE[SHAPE] or NAME=VALUE, for the kernel
+    script_args: tuple[str, ...] = ()    # what follows "--", for the script
+    values: bool = True                  # False: timing only
+    lnc: int | None = None               # physical cores the kernel is launched on
+    launch: int | None = None            # only this launch of a script, counted from 1
+
+
+_ARGUMENT = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A kernel script, a saved .simcore run, or a hardware profile.", show_default=False)
+]
+_ARGUMENTS = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="Kernel scripts, saved .simcore runs, hardware profiles.", show_default=False)
+]
+_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "target": (str | None, typer.Option(
+        "--target", "-t", metavar="CHIP", help="trn1, trn2, trn3 or a machine .toml file [default: trn2].", rich_help_panel=PANEL)),
+    "kernel": (str | None, typer.Option(
+        "--kernel", "-k", metavar="NAME", help="Run this kernel instead of the file as a script.", rich_help_panel=PANEL)),
+    "args": (list[str], typer.Option(
+        "--arg", "-a", metavar="NAME=VALUE", rich_help_panel=PANEL,
+        help="Argument of the kernel: q=bfloat16[128,4096], scale=0.5, causal=true. Repeat it.")),
+    "values": (bool, typer.Option(
+        "--values/--no-values", help="Compute values, or timing only.", rich_help_panel=PANEL)),
+    "lnc": (int | None, typer.Option(
+        "--lnc", metavar="N", min=1, help="Launch the kernel on N physical cores.", rich_help_panel=PANEL)),
+    "launch": (int | None, typer.Option(
+        "--launch", metavar="N", min=1, help="Only the script's N-th kernel launch.", rich_help_panel=PANEL)),
+}
+_DEFAULTS: dict[str, Any] = {"args": (), "values": True}
+
+Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="PATH", help="Write to this file.", show_default=False)]
+
+
+def takes_sources(*, several: bool = False) -> Callable[[Callable], Callable]:
+    """Expand a command's parameter `sources: Sources` into the arguments and options above.
+
+    What follows "--" on the command line reaches `Sources.script_args` through the context.
+    """
+
+    def decorate(command: Callable) -> Callable:
+        @functools.wraps(command)
+        def wrapper(*, ctx: typer.Context, file, **given):
+            options = {f.name: given.pop(f.name) for f in fields(Sources) if f.name in given}
+            options["args"] = tuple(options["args"] or ())
+            files = tuple(file) if several else (file,)
+            if options["args"] and options["kernel"] is None and ctx.obj:
+                raise UsageError("give either --arg (for a kernel) or arguments after -- (for the script), not both")
+            sources = Sources(files=files, script_args=tuple(ctx.obj or ()), **options)
+            return command(sources=sources, **given)
+
+        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "sources"]
+        shared = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_DEFAULTS.get(name), annotation=Annotated[kind, option])
+            for name, (kind, option) in _OPTIONS.items()
+        ]
+        signature = [
+            inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
+            inspect.Parameter("file", inspect.Parameter.KEYWORD_ONLY, annotation=_ARGUMENTS if several else _ARGUMENT),
+            *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own),
+            *shared,
+        ]
+        wrapper.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {p.name: p.annotation for p in signature}
+        return wrapper
+
+    return decorate

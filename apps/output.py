@@ -1,0 +1,57 @@
+"""Standard output is data, standard error is narration; files appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from simcore.errors import FileError
+
+
+def narrate(message: str) -> None:
+    """A line for the person at the terminal; never mixed into the data."""
+    print(message, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def working(message: str) -> Iterator[None]:
+    """Shows that work goes on, and for how long, while standard error is a terminal; silent in a pipe."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
+        progress.add_task(message, total=None)
+        yield
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a path to write to, beside `path` and with its suffix; moves it into place when all went well."""
+    if not path.parent.is_dir():
+        raise FileError(f"cannot write {path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise FileError(f"cannot write {path}: it is a folder")
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent)
+    except OSError as e:
+        raise FileError(f"cannot write {path}: {e.strerror}") from None
+    with folder:
+        part = Path(folder.name) / path.name
+        yield part
+        part.replace(path)
+
+
+def numbered(path: Path, count: int) -> list[Path]:
+    """`count` paths: the path itself, or name.1.suffix, name.2.suffix ... when there are several."""
+    if count == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}.{i}{path.suffix}") for i in range(1, count + 1)]

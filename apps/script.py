@@ -1,0 +1,223 @@
+"""Running someone's FILE: as a script whose launches are captured, or one kernel of it with given arguments."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import os
+import runpy
+import site
+import sys
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import simcore
+from simcore.apps import arguments
+from simcore.apps.options import Sources
+from simcore.apps.output import narrate
+from simcore.errors import SimcoreError, UsageError, ValueNeeded, nearest
+from simcore.timeline import Site
+from simcore.trace import Trace
+
+
+class ScriptError(SimcoreError):
+    """The script or kernel itself raised; `site` is its innermost line."""
+
+
+def run_script(file: Path, sources: Sources) -> list[Trace]:
+    """Run the file as `__main__` with its arguments; the trace of each kernel launch in it, in order.
+
+    What the script prints goes to standard error: standard output belongs to the command.  Without values the
+    script ends where it first looks at a result (its own check, usually): there is none to look at.
+    """
+    from simcore.frontend import recording
+
+    with recording(target=chip(sources.target), values=sources.values, lnc=sources.lnc) as traces, _as_program(file, sources.script_args):
+        try:
+            runpy.run_path(str(file), run_name="__main__")
+        except SystemExit as e:
+            if e.code not in (None, 0):
+                what = f"with exit code {e.code}" if isinstance(e.code, int) else f"saying: {e.code}"
+                raise ScriptError(f"{file} ended {what}") from None
+        except ValueNeeded as e:
+            if sources.values or not traces or e.site is not None:
+                raise
+            narrate(f"{file}: stopped after {len(traces)} launch{'es' * (len(traces) > 1)}, where the script looks at a result; "
+                    "timing only computes none")
+        except Exception as e:
+            raise _explained(e, file) from e
+    if not traces:
+        raise UsageError(_nothing_launched(file))
+    return list(traces)
+
+
+def run_kernel(file: Path, sources: Sources) -> list[Trace]:
+    """Import the file and capture one kernel of it with the arguments of --arg."""
+    from simcore.frontend import activated
+
+    with activated(), _as_program(file, ()):
+        try:
+            module = _import(file)
+        except Exception as e:
+            raise _explained(e, file) from e
+        kernel = _kernel(module, file, sources.kernel)
+        given = arguments.parse(sources.args, values=sources.values)
+        _check_arguments(kernel, given, file)
+        try:
+            return [simcore.capture(kernel, target=chip(sources.target), values=sources.values, lnc=sources.lnc, kwargs=given)]
+        except Exception as e:
+            raise _explained(e, file) from e
+
+
+def chip(target: str | None) -> str:
+    """The chip whose rules a kernel is checked against: the target, or what its machine file extends."""
+    machine = simcore.load_machine(target or "trn2")
+    return machine.name if machine.name in simcore.machine.available() else machine.extends or "trn2"
+
+
+# ------------------------------------------------------------------------------------------ the file as a program
+
+
+@contextlib.contextmanager
+def _as_program(file: Path, script_args: tuple[str, ...]) -> Iterator[None]:
+    """The surroundings `python FILE ARGS` gives: its folder first on the path, its arguments, its own output."""
+    argv, path = sys.argv, list(sys.path)
+    sys.argv = [str(file), *script_args]
+    sys.path.insert(0, str(file.resolve().parent))
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.argv, sys.path[:] = argv, path
+
+
+def _import(file: Path) -> ModuleType:
+    """Import a file under its dotted name when it lies in a package (so its relative imports work), else its own."""
+    file = file.resolve()
+    root, parts = file.parent, [file.stem]
+    while (root / "__init__.py").exists():
+        parts.insert(0, root.name)
+        root = root.parent
+    if len(parts) > 1:
+        sys.path.insert(0, str(root))
+        return importlib.import_module(".".join(parts))
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+# ------------------------------------------------------------------------------------------ kernels of a module
+
+
+def kernels(module: ModuleType) -> dict[str, object]:
+    """The functions the module itself defines under nki.jit, by name."""
+    from simcore.frontend import is_kernel
+
+    return {
+        name: value for name, value in vars(module).items()
+        if is_kernel(value) and getattr(inspect.unwrap(value), "__module__", None) == module.__name__
+    }
+
+
+def _kernel(module: ModuleType, file: Path, name: str | None):
+    found = kernels(module)
+    if name is not None:
+        kernel = getattr(module, name, None)
+        if not callable(kernel):
+            have = f" It defines {', '.join(found)}." if found else ""
+            raise UsageError(f"{file} has no kernel {name!r}.{nearest(name, vars(module))}{have}")
+        return kernel
+    if not found:
+        raise UsageError(f"{file} defines no kernel (no function decorated with nki.jit)")
+    if len(found) > 1:
+        raise UsageError(f"{file} defines {len(found)} kernels; choose one with --kernel: {', '.join(found)}")
+    return next(iter(found.values()))
+
+
+def _check_arguments(kernel, given: dict, file: Path) -> None:
+    """Say which --arg is missing or unknown before Python does."""
+    function = inspect.unwrap(kernel)
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    name = getattr(function, "__name__", "the kernel")
+    named = {p.name: p for p in signature.parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    takes_any = any(p.kind == p.VAR_KEYWORD for p in signature.parameters.values())
+    for argument in given:
+        if argument not in named and not takes_any:
+            raise UsageError(f"{name} of {file} has no argument {argument!r}.{nearest(argument, named)} It takes {', '.join(named)}")
+    missing = [p.name for p in named.values() if p.default is p.empty and p.name not in given]
+    if missing:
+        raise UsageError(f"{name} of {file} needs {', '.join(missing)}: give each with --arg; {arguments.HELP}")
+
+
+def _nothing_launched(file: Path) -> str:
+    """Why a script's run left nothing to look at: read from its text, as the script may have hidden its names."""
+    import ast
+
+    defined = [
+        node.name for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and any("jit" in ast.unparse(d) for d in node.decorator_list)
+    ]
+    if not defined:
+        return f"{file} ran, but it launches no kernel and defines none"
+    example = f"--kernel {defined[0]} --arg NAME=DTYPE[SHAPE]"
+    return f"{file} launches no kernel; it defines {', '.join(defined)}. Run one with {example}"
+
+
+# ------------------------------------------------------------------------------------------ errors of a script
+
+
+def _explained(error: Exception, file: Path) -> SimcoreError:
+    """The error as a sentence with the line of the kernel or script it arose on."""
+    if isinstance(error, SimcoreError):
+        if error.site is None:
+            error.site = _innermost(error)
+        return error
+    if isinstance(error, SyntaxError):
+        return ScriptError(f"{error.msg}: {(error.text or '').strip()}", site=Site(error.filename or str(file), error.lineno or 0))
+    text = str(error).strip() or _failing_line(error)
+    return ScriptError(f"{type(error).__name__}: {text}", site=_innermost(error))
+
+
+def _innermost(error: BaseException) -> Site | None:
+    """The innermost line of an exception that is neither simcore's nor a library's."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_library(f.filename)]
+    return Site(_short(frames[-1].filename), frames[-1].lineno or 0, frames[-1].name) if frames else None
+
+
+def _failing_line(error: BaseException) -> str:
+    """The source text of the line, for `assert x` without a message."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_library(f.filename)]
+    return frames[-1].line or "" if frames else ""
+
+
+def _short(file: str) -> str:
+    """Relative to the current folder when it lies in it, as it was probably typed."""
+    relative = os.path.relpath(file)
+    return file if relative.startswith("..") else relative
+
+
+_HERE = tuple(
+    os.path.realpath(folder) + os.sep
+    for folder in (
+        *simcore.__path__, *(os.path.join(os.path.dirname(__file__), part) for part in ("", "commands")),
+        sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["purelib"], *site.getsitepackages(),
+    )
+)
+
+
+def _is_library(filename: str) -> bool:
+    if filename.startswith("<"):
+        return True
+    real = os.path.realpath(filename)
+    return real.startswith(_HERE) and f"simcore{os.sep}kernels{os.sep}" not in real
