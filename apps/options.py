@@ -41,7 +41,7 @@ _ARGUMENTS = Annotated[
 ]
 _OPTIONS: dict[str, tuple[Any, Any]] = {
     "target": (str | None, typer.Option(
-        "--target", "-t", metavar="CHIP", help="trn1, trn2, trn3 or a machine .toml file [default: trn2].", rich_help_panel=PANEL)),
+        "--target", "-t", metavar="CHIP", help="trn1, trn2, trn3 or a machine .toml file (default: trn2).", rich_help_panel=PANEL)),
     "kernel": (str | None, typer.Option(
         "--kernel", "-k", metavar="NAME", help="Run this kernel instead of the file as a script.", rich_help_panel=PANEL)),
     "args": (list[str], typer.Option(
