@@ -1,0 +1,96 @@
+"""Putting simcore's modules under the names kernels import (`nki`, `neuronxcc.nki`), and taking them away again.
+
+Nothing called `nki` is ever installed.  Where the vendor's package is installed too, simcore's modules stand in front of it
+while active, and the vendor's come back afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
+_HOME = "simcore.frontend."
+ALIASES = {"nki": _HOME + "nki", "neuronxcc": _HOME + "neuronxcc"}
+_depth = 0
+_saved: dict[str, ModuleType] = {}
+_ours: dict[str, ModuleType] = {}
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds `nki.x.y` as simcore.frontend.nki.x.y: one module object under two names."""
+
+    def __init__(self):
+        self.specs: dict = {}
+
+    def find_spec(self, fullname, path=None, target=None):
+        home = _home(fullname)
+        if home is None:
+            return None
+        try:
+            found = importlib.util.find_spec(home)
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=found.submodule_search_locations is not None)
+
+    def create_module(self, spec):
+        module = importlib.import_module(_home(spec.name))
+        self.specs[spec.name] = module.__spec__
+        return module
+
+    def exec_module(self, module):
+        """Nothing to execute: the import system has put the alias' spec on the module, so the module's own goes back."""
+        module.__spec__ = self.specs.pop(module.__spec__.name)
+
+
+def _home(name: str) -> str | None:
+    top, _, rest = name.partition(".")
+    if top not in ALIASES:
+        return None
+    return ALIASES[top] + (f".{rest}" if rest else "")
+
+
+_finder = _Finder()
+
+
+def _is_ours(name: str) -> bool:
+    return name.partition(".")[0] in ALIASES
+
+
+@contextlib.contextmanager
+def activate() -> Iterator[None]:
+    """While this is open, `import nki` and `import neuronxcc.nki` give simcore's modules.  May be nested."""
+    install()
+    try:
+        yield
+    finally:
+        remove()
+
+
+def install() -> None:
+    global _depth
+    _depth += 1
+    if _depth > 1:
+        return
+    for name in [n for n in sys.modules if _is_ours(n)]:
+        _saved[name] = sys.modules.pop(name)
+    sys.modules.update(_ours)
+    sys.meta_path.insert(0, _finder)
+
+
+def remove() -> None:
+    global _depth
+    _depth -= 1
+    if _depth:
+        return
+    sys.meta_path.remove(_finder)
+    for name in [n for n in sys.modules if _is_ours(n)]:
+        _ours[name] = sys.modules.pop(name)
+    sys.modules.update(_saved)
+    _saved.clear()

@@ -1,0 +1,314 @@
+"""capture(): run a kernel and record what it asks for."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import linecache
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from simcore.dtypes import DType, to_dtype
+from simcore.errors import KernelError, SimcoreError, UsageError
+from simcore.frontend import state
+from simcore.frontend.programs import Programs
+from simcore.tensor import Storage, Tensor, layout, private_hbm, row_major, shared_hbm
+from simcore.trace import Recorder, Trace
+
+TARGETS = ("trn1", "inf2", "trn2", "trn3")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A tensor argument by shape and dtype only.  With values it is filled with seeded normal numbers (integers: 0..7)."""
+
+    shape: tuple[int, ...]
+    dtype: DType
+    fill: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> TensorSpec:
+        """"bfloat16[128,4096]" -> TensorSpec.  Raises UsageError when it is written otherwise."""
+        name, bracket, rest = text.partition("[")
+        if not bracket or not rest.endswith("]"):
+            raise UsageError(f"{text!r} is not a tensor; write dtype[size,size], for example bfloat16[128,4096]")
+        try:
+            shape = tuple(int(n) for n in rest[:-1].split(",") if n.strip())
+        except ValueError:
+            raise UsageError(f"{text!r}: sizes must be integers, for example bfloat16[128,4096]") from None
+        if any(n < 1 for n in shape):
+            raise UsageError(f"{text!r}: sizes must be at least 1")
+        return cls(shape, to_dtype(name.strip()))
+
+    def materialize(self, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        if self.fill is not None:
+            return np.full(self.shape, self.fill).astype(self.dtype.np)
+        if self.dtype.is_int or self.dtype.packed is not None:
+            return rng.integers(0, 8, self.shape).astype(self.dtype.np)
+        return rng.standard_normal(self.shape, np.float32).astype(self.dtype.np)
+
+
+@dataclass
+class Session:
+    """How launches run now.  `on_trace` receives the Trace of each launch."""
+
+    target: str = "trn2"
+    values: bool = True
+    lnc: int | None = None
+    on_trace: Callable[[Trace], None] | None = None
+
+
+_session = Session()
+
+
+def session() -> Session:
+    return _session
+
+
+@contextlib.contextmanager
+def use_session(new: Session) -> Iterator[Session]:
+    global _session
+    before, _session = _session, new
+    try:
+        yield new
+    finally:
+        _session = before
+
+
+def check_target(target: str) -> str:
+    aliases = {"gen2": "trn1", "gen3": "trn2", "gen4": "trn3"}
+    target = aliases.get(target, target)
+    if target not in TARGETS:
+        from simcore.errors import nearest
+
+        raise UsageError(f"there is no target {target!r}; choose one of {', '.join(TARGETS)}.{nearest(target, TARGETS)}")
+    return target
+
+
+def capture(kernel: Callable, *args, target: str | None = None, values: bool | None = None, lnc: int | None = None, grid=None,
+            **kwargs) -> Trace:
+    """Run a kernel and return its Trace.
+
+    kernel  a function, jit-decorated or plain, or a subscripted kernel (`kernel[2]`)
+    args    NumPy arrays, torch tensors, or TensorSpec (shape and dtype only); everything else is handed on as it is
+    values  compute the values (outputs in `trace.outputs`); False records what is needed for timing only and allocates nothing
+    lnc     physical cores the launch uses (1 or 2); grid: a launch grid of the older dialect
+
+    Raises KernelError (with the kernel's line) when the kernel breaks a rule of the language or the chip, ValueNeeded when
+    control flow depends on a value in a timing-only run, and whatever the kernel itself raises.
+    """
+    from simcore.frontend.activation import activate
+    from simcore.frontend.jit import Launch, unwrap
+
+    inner, launch_grid = unwrap(kernel)
+    target = check_target(target or _session.target)
+    with activate(), use_session(Session(target, _session.values if values is None else values, lnc, None)):
+        return record(inner, args, kwargs, Launch.of(grid if grid is not None else launch_grid, lnc))
+
+
+def record(function: Callable, args: tuple, kwargs: dict, launch) -> Trace:
+    """Run `function` under a fresh recorder with the current session's settings."""
+    settings = _session
+    rec = Recorder(settings.target, values=settings.values)
+    inputs = Inputs(rec, shared=launch.programs > 1)
+    before = state.begin(rec)
+    try:
+        try:
+            given, named = inputs.convert(args), inputs.convert(kwargs)
+            rec.programs = Programs(rec, launch.grid, launch.cores)
+            with single_threaded_blas():
+                results = rec.programs.run(lambda: function(*given, **named))
+        except SimcoreError as e:
+            if e.site is None:
+                e.site = state.site_of(e)
+            raise
+        outputs = inputs.outputs(_merge(results))
+        inputs.write_back()
+        name = getattr(function, "__name__", "kernel")
+        shapes = ", ".join(repr(a.layout).split("@")[0] for a in inputs.tensors)
+        return rec.trace(name, outputs=outputs, sources=_sources(rec), cores=launch.cores, info={"inputs": shapes})
+    finally:
+        state.begin(before)
+        rec.core = 0
+
+
+def _merge(results: list) -> Any:
+    """The launch's result: the first program's (shared outputs are one tensor), or the first that returned something."""
+    return next((r for r in results if r is not None), None)
+
+
+def _sources(rec: Recorder) -> dict[str, str]:
+    files = dict.fromkeys(s.file for s in rec.sites)
+    return {f: "".join(linecache.getlines(f)) for f in files}
+
+
+class Inputs:
+    """Arguments of a launch as HBM tensors, and results back."""
+
+    def __init__(self, rec: Recorder, *, shared: bool):
+        self.rec = rec
+        self.buffer = shared_hbm if shared else private_hbm
+        self.tensors: list[Tensor] = []
+        self.copies: list[tuple[Any, Storage]] = []
+        self.torch = None
+
+    def convert(self, value, name: str = "arg"):
+        if isinstance(value, Tensor):
+            return value
+        if isinstance(value, TensorSpec):
+            return self._spec(value, name)
+        if isinstance(value, np.ndarray):
+            return self._array(value, name)
+        if type(value).__module__.startswith("torch") and hasattr(value, "detach"):
+            return self._torch(value, name)
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return type(value)(*(self.convert(v, name) for v in value))
+        if isinstance(value, tuple | list):
+            return type(value)(self.convert(v, f"{name}{i}") for i, v in enumerate(value))
+        if isinstance(value, dict):
+            return {k: self.convert(v, str(k)) for k, v in value.items()}
+        if (getattr(value, "__nki_object__", False) or dataclasses.is_dataclass(value)) and not isinstance(value, type):
+            return self._object(value)
+        return value
+
+    def _object(self, value):
+        fields = {k: v for k, v in vars(value).items()} if hasattr(value, "__dict__") else {}
+        changed = {k: self.convert(v, k) for k, v in fields.items()}
+        if all(changed[k] is v for k, v in fields.items()):
+            return value
+        clone = object.__new__(type(value))
+        for k, v in changed.items():
+            object.__setattr__(clone, k, v)
+        return clone
+
+    def _tensor(self, shape, dtype: DType, name: str) -> Tensor:
+        storage = self.rec.new_storage(name, shape, dtype, self.buffer, kind="input")
+        t = Tensor(storage, layout(tuple(shape), row_major(shape), dtype, self.buffer))
+        self.tensors.append(t)
+        return t
+
+    def _spec(self, spec: TensorSpec, name: str) -> Tensor:
+        t = self._tensor(spec.shape, spec.dtype, name)
+        if self.rec.values:
+            t.storage.data = spec.materialize(len(self.tensors)).reshape(-1).view(np.uint8)
+        return t
+
+    def _array(self, array: np.ndarray, name: str) -> Tensor:
+        t = self._tensor(array.shape, to_dtype(array.dtype), name)
+        if self.rec.values:
+            flat = array if array.flags.c_contiguous and array.flags.writeable else array.copy(order="C")
+            if flat is not array and array.flags.writeable:
+                self.copies.append((array, t.storage))
+            t.storage.data = flat.reshape(-1).view(np.uint8)
+        return t
+
+    def _torch(self, tensor, name: str) -> Tensor:
+        import torch
+
+        self.torch = torch
+        dtype = to_dtype(tensor.dtype)
+        t = self._tensor(tuple(tensor.shape), dtype, name)
+        if self.rec.values:
+            flat = tensor.detach().cpu().contiguous()
+            data = flat.reshape(-1).view(torch.uint8).numpy()
+            if flat.data_ptr() != tensor.data_ptr():
+                self.copies.append((tensor, t.storage))
+            t.storage.data = data
+        return t
+
+    def write_back(self) -> None:
+        """Kernels may update their arguments in place; copies made for the run are copied back."""
+        for original, storage in self.copies:
+            if isinstance(original, np.ndarray):
+                original[...] = storage.data.view(original.dtype).reshape(original.shape)
+
+    def outputs(self, value):
+        """Returned tensors as NumPy arrays (torch tensors when the inputs were)."""
+        if isinstance(value, Tensor):
+            value.storage.kind = "output" if value.storage.kind == "tile" else value.storage.kind
+            if not self.rec.values:
+                return None
+            array = np.ascontiguousarray(value.read())
+            return self._to_torch(array) if self.torch is not None else array
+        if isinstance(value, tuple | list):
+            return type(value)(self.outputs(v) for v in value) if not hasattr(value, "_fields") else type(value)(*(self.outputs(v) for v in value))
+        if isinstance(value, dict):
+            return {k: self.outputs(v) for k, v in value.items()}
+        convert = getattr(value, "__nki_tensor__", None)
+        return self.outputs(convert()) if convert is not None else value
+
+    def _to_torch(self, array: np.ndarray):
+        torch = self.torch
+        dtype = getattr(torch, str(to_dtype(array.dtype)), None)
+        if dtype is None:
+            return torch.from_numpy(array.astype(np.float32))
+        return torch.from_numpy(np.ascontiguousarray(array).reshape(-1).view(np.uint8)).view(dtype).reshape(array.shape)
+
+
+@contextlib.contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """128x128 products oversubscribe a threaded BLAS (measured 30 times slower with four threads)."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        yield
+        return
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+def allocate(shape, dtype, buffer, *, name=None, address=None, what="nl.ndarray") -> Tensor:
+    """A fresh tensor inside a kernel, its memory uninitialised."""
+    from simcore.tensor import PARTITIONS, psum, to_buffer
+
+    rec = state.current(what)
+    buffer, dt = to_buffer(buffer), to_dtype(dtype)
+    try:
+        shape = tuple(int(n) for n in (shape if isinstance(shape, tuple | list) else (shape,)))
+    except TypeError:
+        raise KernelError(f"{what}: shape {shape!r} must be integers") from None
+    site = state.site(rec, 2)
+    if any(n < 0 for n in shape):
+        raise KernelError(f"{what}: shape {shape} has a negative size", site=rec.sites[site])
+    if buffer.on_chip:
+        if len(shape) < 2:
+            raise KernelError(f"{what}: a tile in {buffer.value} needs a partition and a free dimension; shape {shape} has {len(shape)}", site=rec.sites[site])
+        if shape[0] > PARTITIONS:
+            raise KernelError(f"{what}: a tile in {buffer.value} has at most {PARTITIONS} partitions; shape {shape} asks for {shape[0]}", site=rec.sites[site])
+    programs = rec.programs
+    if buffer is shared_hbm and programs is not None and len(programs.programs) > 1:
+        p = programs.current
+        p.allocations += 1
+        key = (name or p.allocations, shape, dt)
+        storage = rec.shared.get(key)
+        if storage is None:
+            storage = rec.shared[key] = _storage(rec, name, shape, dt, buffer, address, site)
+    else:
+        storage = _storage(rec, name, shape, dt, buffer, address, site)
+    if buffer is psum:
+        storage.started = {}
+    return Tensor(storage, layout(shape, row_major(shape), dt, buffer))
+
+
+def _storage(rec, name, shape, dt, buffer, address, site) -> Storage:
+    storage = rec.new_storage(name or f"{buffer.value}{len(rec.storages)}", shape, dt, buffer, address=_address(address), site=site)
+    if rec.values:
+        storage.allocate()
+    return storage
+
+
+def _address(address):
+    return None if address is None else tuple(int(a) for a in address)
+
+
+def profile(kernel: Callable, *args, target: str = "trn2", values: bool = True, lnc: int | None = None, **kwargs):
+    """capture + simulate: the Timeline of a kernel on a chip.  `timeline.trace` is the Trace with the outputs."""
+    from simcore.machine import load_machine
+    from simcore.schedule import simulate
+
+    trace = capture(kernel, *args, target=target, values=values, lnc=lnc, **kwargs)
+    return simulate(trace, load_machine(target))

@@ -1,0 +1,108 @@
+"""The programs of one launch.
+
+A launch runs its function once per program.  Programs on different cores (LNC=2) meet at barriers and exchanges, so each
+runs in a thread of its own, but only one runs at a time: a program keeps the turn until it waits for the others or ends.
+The order of turns is fixed, so the same launch records the same trace.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from simcore.errors import KernelError
+from simcore.frontend import state
+from simcore.trace import Recorder
+
+
+@dataclass
+class Program:
+    """One program: its index in each grid dimension and the core it runs on."""
+
+    number: int
+    index: tuple[int, ...]
+    core: int
+    turn: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    waiting: Any = None
+    payload: Any = None
+    done: bool = False
+    result: Any = None
+    error: BaseException | None = None
+    allocations: int = 0
+
+
+class Programs:
+    """Runs a function once per program of a grid.  grid is a tuple of sizes, cores how many physical cores share it."""
+
+    def __init__(self, rec: Recorder, grid: tuple[int, ...], cores: int):
+        self.rec, self.grid = rec, grid
+        total = 1
+        for n in grid:
+            total *= n
+        self.programs = [Program(i, _unravel(i, grid), i % cores if cores > 1 else 0) for i in range(total)]
+        self.current = self.programs[0]
+        self.back = threading.Semaphore(0)
+        self.meetings: dict[Any, dict[int, Any]] = {}
+
+    def run(self, function: Callable[[], Any]) -> list[Any]:
+        """Results of all programs, in order.  The first error of any program is raised."""
+        if len(self.programs) == 1:
+            return [function()]
+        for p in self.programs:
+            threading.Thread(target=self._thread, args=(p, function), daemon=True, name=f"program {p.number}").start()
+        while not all(p.done for p in self.programs):
+            ready = [p for p in self.programs if not p.done and (p.waiting is None or self._met(p.waiting))]
+            if not ready:
+                stuck = ", ".join(f"program {p.number} at {p.waiting}" for p in self.programs if not p.done)
+                raise KernelError(f"the programs wait for each other and none can go on: {stuck}; every core must reach the same "
+                                  "core_barrier and sendrecv calls")
+            p = ready[0]
+            self.current, p.waiting = p, None
+            self.rec.core = p.core
+            p.turn.release()
+            self.back.acquire()
+            if p.error is not None:
+                raise p.error
+        return [p.result for p in self.programs]
+
+    def _thread(self, p: Program, function) -> None:
+        p.turn.acquire()
+        try:
+            p.result = function()
+        except BaseException as e:  # noqa: BLE001  handed to the launching thread, which raises it
+            p.error = e
+        p.done = True
+        self.back.release()
+
+    def _met(self, key) -> bool:
+        return len(self.meetings.get(key, ())) >= self._expected(key)
+
+    def _expected(self, key) -> int:
+        return key[2] if isinstance(key, tuple) and len(key) > 2 else len(self.programs)
+
+    def meet(self, key, payload=None, members: int | None = None) -> dict[int, Any]:
+        """Wait until `members` programs have come to the same key (all, by default); returns what each brought."""
+        p = self.current
+        count = p.payload = (p.payload or {})
+        nth = count[key] = count.get(key, 0) + 1
+        meeting = (key, nth, members or len(self.programs))
+        self.meetings.setdefault(meeting, {})[p.number] = payload
+        if not self._met(meeting):
+            p.waiting = meeting
+            self.back.release()
+            p.turn.acquire()
+        return self.meetings[meeting]
+
+
+def _unravel(i: int, grid: tuple[int, ...]) -> tuple[int, ...]:
+    out = []
+    for n in reversed(grid):
+        out.append(i % n)
+        i //= n
+    return tuple(reversed(out))
+
+
+def programs() -> Programs:
+    return state.current("nl.program_id").programs

@@ -1,0 +1,318 @@
+"""How a kernel cuts tensors: `t[...]`, `.ap(...)`, gathers by row, `rearrange`.
+
+Every cut of one layout by one key is worked out once and remembered on the layout, because kernels cut the same way in
+every iteration of a loop.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from simcore.dtypes import to_dtype
+from simcore.errors import KernelError
+from simcore.registers import Register
+from simcore.tensor import DynamicSlice, Tensor, layout, row_major
+
+
+def getitem(t: Tensor, key) -> Tensor:
+    if key.__class__ is not tuple:
+        key = (key,)
+    lay = t.layout
+    try:
+        frozen = tuple([(k.start, k.stop, k.step) if k.__class__ is slice else k for k in key])
+        cut = lay.getitem.get(frozen)
+    except TypeError:        # a register or another run-time value
+        frozen, cut = None, None
+    if cut is None:
+        key, unknown = _resolve_dynamic(t, key)
+        cut = _cut(lay, key, t)
+        if frozen is not None and not any(isinstance(k, DynamicSlice | Tensor) for k in frozen):
+            lay.getitem[frozen] = cut
+        if unknown:
+            cut = (layout(cut[0].shape, cut[0].strides, cut[0].dtype, cut[0].buffer, "scalar"), cut[1])
+    return Tensor(t.storage, cut[0], t.offset + cut[1], t.index)
+
+
+def _resolve_dynamic(t: Tensor, key):
+    """Replace run-time values by integers.  Where only timing is wanted an unknown value counts as 0 and is reported."""
+    unknown = False
+    out = []
+
+    def number(value):
+        nonlocal unknown
+        if isinstance(value, Register | Tensor):
+            known = dynamic_value(value)
+            unknown = True
+            return 0 if known is None else known
+        return value
+
+    for k in key:
+        if isinstance(k, DynamicSlice):
+            start = number(k.start)
+            k = slice(start, start + k.size)
+        elif isinstance(k, slice):
+            start, stop = k.start, k.stop
+            if isinstance(start, Register) and isinstance(stop, Register) and dynamic_value(start) is None:
+                unknown = True
+                k = slice(0, stop.distance(start), k.step)
+            else:
+                k = slice(number(start), number(stop), k.step)
+        elif isinstance(k, Register | Tensor):
+            k = number(k)
+        out.append(k)
+    return tuple(out), unknown
+
+
+def dynamic_value(value) -> int | None:
+    """The integer in a register or a one-element tile; None where only timing is wanted and it is not known."""
+    if isinstance(value, Register):
+        return value.known
+    if value.storage.data is None:
+        return None
+    return int(value.read().reshape(-1)[0])
+
+
+def _cut(lay, key, t):
+    """(layout, offset change) of one indexing expression."""
+    ndim = len(lay.shape)
+    if any(k is Ellipsis for k in key):
+        at = next(i for i, k in enumerate(key) if k is Ellipsis)
+        given = sum(k is not None and k is not Ellipsis for k in key)
+        key = key[:at] + (slice(None),) * (ndim - given) + tuple(k for k in key[at + 1:] if k is not Ellipsis)
+    if sum(k is not None for k in key) > ndim:
+        raise KernelError(f"{len(key)} indices for {t!r}, which has {ndim} dimensions")
+    shape, strides, keep, delta, dim = [], [], [], 0, 0
+    for k in key:
+        if k is None:
+            shape.append(1)
+            strides.append(0)
+            keep.append(True)
+            continue
+        n, s = lay.shape[dim], lay.strides[dim]
+        if isinstance(k, slice):
+            start, count, step = _bounds(k, n, dim, t)
+            delta += start * s
+            shape.append(count)
+            strides.append(s * step)
+            keep.append(True)
+        else:
+            try:
+                i = k.__index__()
+            except (AttributeError, TypeError):
+                raise KernelError(f"{t!r} cannot be indexed with {k!r} ({type(k).__name__}); use integers, slices, nl.ds or .ap()") from None
+            if not -n <= i < n:
+                raise KernelError(f"index {i} is outside dimension {dim} of {t!r}, which has {n} elements")
+            delta += (i % n) * s
+            shape.append(1)
+            strides.append(s)
+            keep.append(dim == 0 and lay.on_chip)
+        dim += 1
+    shape += lay.shape[dim:]
+    strides += lay.strides[dim:]
+    keep += [True] * (ndim - dim)
+    if lay.on_chip and sum(keep) < 2:      # an on-chip tile has a partition and a free dimension
+        free = [i for i, k in enumerate(keep) if not k]
+        if free:
+            keep[free[-1]] = True
+    out_shape = tuple(n for n, k in zip(shape, keep, strict=True) if k)
+    out_strides = tuple(s for s, k in zip(strides, keep, strict=True) if k)
+    return layout(out_shape, out_strides, lay.dtype, lay.buffer, lay.indirect), delta
+
+
+def _bounds(k: slice, n: int, dim: int, t):
+    step = 1 if k.step is None else int(k.step)
+    if step == 0:
+        raise KernelError(f"slice step 0 in dimension {dim} of {t!r}")
+    if step < 0:
+        start, stop, step = k.indices(n)
+        return start, max(0, -((start - stop) // step)), step
+    start = 0 if k.start is None else int(k.start)
+    stop = n if k.stop is None else int(k.stop)
+    if start < 0:
+        start += n
+    if stop < 0:
+        stop += n
+    count = max(0, -(-(stop - start) // step))
+    if count and (start < 0 or start + (count - 1) * step >= n):
+        raise KernelError(f"slice {start}:{stop}{f':{step}' if step != 1 else ''} runs outside dimension {dim} of {t!r}, "
+                          f"which has {n} elements")
+    return start, count, step
+
+
+# ---------------------------------------------------------------------------------------- run-time addresses
+
+
+class RowIndex:
+    """Run-time start per row: row p of the view starts at `offset + index[p] * unit` (elements of the view's dtype)."""
+
+    __slots__ = ("rows", "unit", "limit")
+
+    def __init__(self, rows: Tensor, unit: int, limit: int):
+        self.rows, self.unit, self.limit = rows, unit, limit
+
+    def addresses(self, t: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """(element addresses shaped as the view, which rows lie inside the tensor)."""
+        rows = self.rows.read()
+        rows = rows.reshape(rows.shape[0], -1).T.reshape(-1).astype(np.int64)     # column-major, as the hardware walks it
+        rows = rows[: t.shape[0]]
+        inner = np.zeros((1,) * 1, np.int64)
+        for n, s in zip(t.shape[1:], t.strides[1:], strict=True):
+            inner = inner[..., None] + np.arange(n, dtype=np.int64) * s
+        inner = inner.reshape((1, *t.shape[1:]))
+        start = (rows * self.unit + t.offset).reshape((-1,) + (1,) * (inner.ndim - 1))
+        at = start + inner
+        valid = (at >= 0).reshape(len(rows), -1).all(1) & (at < self.limit).reshape(len(rows), -1).all(1)
+        return at, valid
+
+    def read(self, t: Tensor, skip: bool = False) -> np.ndarray:
+        at, valid = self._checked(t, skip)
+        flat = t.storage.data.view(t.dtype.np)
+        return flat[np.where(valid.reshape((-1,) + (1,) * (at.ndim - 1)), at, 0)]
+
+    def write(self, t: Tensor, values: np.ndarray, skip: bool = False) -> None:
+        from simcore.dtypes import cast
+
+        at, valid = self._checked(t, skip)
+        flat = t.storage.data.view(t.dtype.np)
+        values = cast(values, t.dtype).reshape(at.shape)
+        flat[at[valid]] = values[valid]
+
+    def valid(self, t: Tensor) -> np.ndarray:
+        return self.addresses(t)[1]
+
+    def _checked(self, t, skip):
+        at, valid = self.addresses(t)
+        if not skip and not valid.all():
+            bad = int(np.flatnonzero(~valid)[0])
+            start = int(at[bad].min())
+            raise IndexError(f"index {start} is out of bounds for axis 0 with size {self.limit} (row {bad} of an indirect access to "
+                             f"{t.name}); pass oob_mode=nisa.oob_mode.skip to leave such rows out")
+        return at, valid
+
+
+def access_pattern(t: Tensor, pattern, offset, scalar_offset, vector_offset, indirect_dim, dtype) -> Tensor:
+    """`.ap()`: an explicit pattern of [step, count] pairs over the tensor's storage (see the vendor's access-pattern guide)."""
+    storage = t.storage
+    dt = t.dtype if dtype is None else to_dtype(dtype)
+    if pattern is None:
+        pattern = t.get_pattern()
+    steps = tuple(int(s) for s, _ in pattern)
+    counts = tuple(int(n) for _, n in pattern)
+    unknown = False
+    if offset is None:
+        start = t.offset * t.dtype.itemsize // dt.itemsize
+    elif isinstance(offset, Register | Tensor):
+        known = dynamic_value(offset)
+        start, unknown = (0 if known is None else known), True
+    else:
+        start = int(offset)
+    scale = storage.dtype.itemsize / dt.itemsize if dt.itemsize != storage.dtype.itemsize else 1
+    index = None
+    kind = None
+    if scalar_offset is not None:
+        known = dynamic_value(scalar_offset) if isinstance(scalar_offset, Register | Tensor) else int(scalar_offset)
+        unit = math.prod(storage.shape[indirect_dim + 1:])
+        start += (known or 0) * unit
+        unknown = True
+    size = int(storage.size * scale)
+    if vector_offset is not None:
+        if indirect_dim != 0:
+            raise KernelError("vector_offset works on dimension 0 only")
+        unit = math.prod(storage.shape[1:])
+        index, kind = RowIndex(vector_offset, unit, size), "vector"
+        steps = (unit, *steps[1:])
+    elif unknown:
+        kind = "scalar"
+    view = layout(counts, steps, dt, t.buffer, kind)
+    if t.buffer.on_chip and len(counts) and counts[0] > 1 and steps[0] not in (0, int(storage.pitch * scale)):
+        raise KernelError(f"the first step of an on-chip access pattern must be the tile's {int(storage.pitch * scale)} elements per partition, "
+                          f"not {steps[0]}")
+    low, high = view.extent
+    if index is None and not (start + low >= 0 and start + high <= size) and view.size:
+        if kind == "scalar":
+            raise IndexError(f"index {start + high - 1} is out of bounds for axis 0 with size {size} (dynamic offset into {t.name})")
+        raise KernelError(f"access pattern {[list(p) for p in pattern]} at offset {start} leaves {t!r}, whose storage has {size} elements")
+    return Tensor(storage, view, start, index)
+
+
+def vector_select(t: Tensor, dim: int, offsets: Tensor) -> Tensor:
+    """Row `offsets[p]` of an HBM tensor for output partition p."""
+    if dim != 0 or t.buffer.on_chip:
+        raise KernelError("vector_select picks rows (dimension 0) of an HBM tensor")
+    view = layout((offsets.size, *t.shape[1:]), t.strides, t.dtype, t.buffer, "vector")
+    return Tensor(t.storage, view, t.offset, RowIndex(offsets, t.strides[0], t.storage.size))
+
+
+# ---------------------------------------------------------------------------------------- rearrange
+
+
+def rearrange(t: Tensor, source, target, sizes) -> Tensor:
+    """Einops-like: `source` and `target` are strings ("p (a b) -> ..." parts) or tuples of names and tuples of names."""
+    source, target = _terms(source), _terms(target)
+    if len(source) != t.ndim:
+        raise KernelError(f"rearrange: {len(source)} source terms for {t!r} with {t.ndim} dimensions")
+    known = dict(sizes)
+    stride: dict[str, int] = {}
+    for term, n, s in zip(source, t.shape, t.strides, strict=True):
+        free = [a for a in term if a not in known]
+        fixed = math.prod(known[a] for a in term if a in known)
+        if len(free) > 1 or n % fixed or (not free and fixed != n):
+            raise KernelError(f"rearrange: sizes of {' '.join(term)} do not follow from {n} elements")
+        if free:
+            known[free[0]] = n // fixed
+        for a, inner in zip(term, row_major([known[a] for a in term]), strict=True):
+            stride[a] = s * inner
+    shape, strides = [], []
+    for term in target:
+        dims = [(known[a], stride[a]) for a in term]
+        n = math.prod(d[0] for d in dims)
+        real = [d for d in dims if d[0] != 1]
+        for (_, outer), (count, inner) in zip(real, real[1:], strict=False):
+            if outer != count * inner:
+                raise KernelError(f"rearrange: {' '.join(term)} cannot be merged without a copy")
+        shape.append(n)
+        strides.append(real[-1][1] if real else 1)
+    if sorted(a for x in source for a in x) != sorted(a for x in target for a in x):
+        raise KernelError("rearrange: source and target must name the same dimensions")
+    if t.buffer.on_chip and source[0] and target[0] and source[0][0] != target[0][0]:
+        raise KernelError("rearrange: the partition dimension of an on-chip tile must stay first")
+    return t._derive(shape, strides, t.offset)
+
+
+def _terms(spec):
+    if isinstance(spec, str):
+        spec = spec.replace("(", " ( ").replace(")", " ) ").split()
+        out, group = [], None
+        for word in spec:
+            if word == "(":
+                group = []
+            elif word == ")":
+                out.append(tuple(group))
+                group = None
+            elif group is not None:
+                group.append(word)
+            else:
+                out.append((word,))
+        return out
+    return [tuple(x) if isinstance(x, tuple | list) else (x,) for x in spec]
+
+
+# ---------------------------------------------------------------------------------------- values
+
+
+def scalar_value(t: Tensor):
+    from simcore.frontend import state
+
+    if t.size != 1:
+        raise ValueError(f"a tile with {t.size} elements has no single value")
+    if t.storage.data is None:
+        state.value_needed(f"the value of {t.name}")
+    return t.read().reshape(-1)[0].item()
+
+
+def assign(region: Tensor, value) -> None:
+    from simcore.frontend import state
+
+    state.assign(region, value)

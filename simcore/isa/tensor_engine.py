@@ -1,0 +1,113 @@
+"""The Tensor engine: matrix multiplication."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simcore.dtypes import float8_e4m3, float8_e5m2, float32
+from simcore.isa.operand import rows
+from simcore.isa.table import TENSOR, MatmulPerfMode, Read, Update, instruction, require
+from simcore.tensor import psum, sbuf
+
+
+@instruction(engines=(TENSOR,), opcode="MATMUL")
+def nc_matmul(dst: Update, stationary: Read, moving: Read, is_stationary_onezero=False, is_moving_onezero=False, is_transpose=False,
+              accumulate=None, tile_position=(), tile_size=(), perf_mode=MatmulPerfMode.none):
+    """dst (+)= stationary.T @ moving, contracted over partitions, in float32.
+
+    accumulate None adds to what an earlier matmul of the same accumulation group left in the PSUM location, and overwrites
+    what was there before the first.
+    """
+
+
+def double_row(perf_mode) -> bool:
+    return getattr(perf_mode, "name", str(perf_mode)).startswith("double_row")
+
+
+def transpose_flag(value) -> bool:
+    return value is True or (value is not None and value is not False and bool(value))
+
+
+@nc_matmul.resolve
+def _(rec, dst, stationary, moving, is_stationary_onezero, is_moving_onezero, is_transpose, accumulate, tile_position, tile_size, perf_mode):
+    if tile_position.__class__ is list:
+        tile_position = tuple(tile_position)
+    if tile_size.__class__ is list:
+        tile_size = tuple(tile_size)
+    accumulate = settle_accumulation(dst, accumulate)
+    return (dst, stationary, moving, is_stationary_onezero, is_moving_onezero, is_transpose, accumulate, tile_position, tile_size, perf_mode)
+
+
+def settle_accumulation(dst, accumulate) -> bool:
+    """Does this matmul add to its PSUM location?  Tracked per location, because kernels interleave column ranges of a bank."""
+    try:
+        storage, key = dst.storage, (dst.layout, dst.offset)
+    except AttributeError:
+        return bool(accumulate)
+    started = storage.started
+    if started is None:
+        started = storage.started = {}
+    have = started.get(key)
+    if have is None:
+        from simcore.frontend.instructions import bytes_touched
+
+        span = bytes_touched(dst)
+        covered = any(a <= span[0] and span[1] <= b for a, b in started.values())
+        started[key] = span
+    else:
+        covered = True
+    return covered if accumulate is None else bool(accumulate)
+
+
+@nc_matmul.check
+def _(v):
+    dst, stationary, moving = v["dst"], v["stationary"], v["moving"]
+    require(dst.buffer is psum, f"nisa.nc_matmul: dst must be in PSUM, but is in {dst.buffer.value}")
+    for o in v.operands[1:]:
+        require(o.layout.buffer is sbuf, f"nisa.nc_matmul: {o.name} must be in SBUF, but is in {o.layout.buffer.value}")
+    pair = 2 if double_row(v.params["perf_mode"]) else 1
+    columns, width = stationary.free // pair, moving.free // pair
+    require(stationary.shape[0] <= 128, f"nisa.nc_matmul: the stationary tile has {stationary.shape[0]} partitions (rows of the array); at most 128")
+    require(columns <= 128, f"nisa.nc_matmul: the stationary tile has {columns} columns; at most 128 (nl.tile_size.gemm_stationary_fmax)")
+    require(stationary.shape[0] == moving.shape[0],
+            f"nisa.nc_matmul: stationary has {stationary.shape[0]} partitions, moving has {moving.shape[0]}; they are contracted and must agree")
+    require((dst.shape[0], dst.free) == (columns, width),
+            f"nisa.nc_matmul: dst is {dst.shape[0]}x{dst.free}; stationary {stationary.shape} and moving {moving.shape} give {columns}x{width}")
+    fp32 = (stationary.dtype.itemsize == 4) != (moving.dtype.itemsize == 4)
+    require(not fp32, f"nisa.nc_matmul: if one operand is float32 both must be; stationary is {stationary.dtype}, moving is {moving.dtype}")
+    if pair == 2:
+        require(all(lay.dtype in (float8_e4m3, float8_e5m2, "float8_e4m3fn") for lay in (stationary, moving)),
+                "nisa.nc_matmul: perf_mode double_row needs float8 operands")
+    if not transpose_flag(v.params["is_transpose"]):
+        require(dst.dtype in (float32, "bfloat16", "float16"), f"nisa.nc_matmul: dst must be float32, but is {dst.dtype}")
+
+
+@nc_matmul.values
+def _(dst, stationary, moving, is_transpose, accumulate, perf_mode):
+    a, b = stationary.array(), moving.array()
+    if transpose_flag(is_transpose) and dst.dtype.itemsize == (stationary if is_transpose is not True else moving).dtype.itemsize:
+        a, b = rows(a), rows(b)
+        exact = _moved_bits(a, b)
+        if exact is not None:
+            dst.write(exact)
+            return
+    if double_row(perf_mode):
+        a = a.reshape(a.shape[0] * 2, -1) if a.ndim > 2 else a.reshape(a.shape[0], 2, -1).reshape(a.shape[0] * 2, -1)
+        b = b.reshape(b.shape[0] * 2, -1) if b.ndim > 2 else b.reshape(b.shape[0], 2, -1).reshape(b.shape[0] * 2, -1)
+    product = np.matmul(np.asarray(rows(a), np.float32).T, np.asarray(rows(b), np.float32))
+    if accumulate:
+        product = product + rows(dst.array()).astype(np.float32)
+    dst.write(product)
+
+
+def _moved_bits(a, b):
+    """Transpose mode moves values through an identity bit for bit: the transposed data when one side is an identity, else None."""
+    for eye, data in ((b, a), (a, b)):
+        if eye.shape[0] == eye.shape[1] and np.array_equal(np.asarray(eye, np.float32), np.eye(eye.shape[0], dtype=np.float32)):
+            return data.T if eye is b else data
+    return None
+
+
+@nc_matmul.flops
+def _(v):
+    return 2 * v["stationary"].shape[0] * v["dst"].shape[0] * v["moving"].free

@@ -1,0 +1,549 @@
+"""Tensors: storage seen through a layout.
+
+A tensor is (storage, layout, offset).  Element (i0, i1, ...) of a view lies at `offset + sum(i_k * stride_k)`, counted in
+elements of the view's dtype from the start of the storage.  On chip (SBUF, PSUM) dimension 0 is the partition, and a
+storage is laid out partition after partition, so the partition stride is the storage's free size.
+
+Layouts are interned: two views with equal shape, strides, dtype and buffer share one Layout object, so "the same kind of
+access" is an identity test, and everything derived from a layout is computed once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+import numpy as np
+
+from simcore.dtypes import DType, cast, to_dtype
+from simcore.errors import KernelError
+
+PARTITIONS = 128
+
+
+class MemoryRegion(Enum):
+    """Where a tensor lives (the vendor's `nl.MemoryRegion`)."""
+
+    sbuf = "sbuf"
+    psum = "psum"
+    private_hbm = "private_hbm"
+    shared_hbm = "shared_hbm"
+
+    @property
+    def on_chip(self) -> bool:
+        return self in _ON_CHIP
+
+    def __repr__(self) -> str:
+        return self.value
+
+    def __eq__(self, other):
+        if isinstance(other, str):
+            return self.value == other or (other == "hbm" and self is MemoryRegion.private_hbm)
+        return self is other
+
+    __hash__ = object.__hash__
+
+
+sbuf, psum = MemoryRegion.sbuf, MemoryRegion.psum
+private_hbm, shared_hbm = MemoryRegion.private_hbm, MemoryRegion.shared_hbm
+_ON_CHIP = {sbuf, psum}
+
+
+def to_buffer(spec) -> MemoryRegion:
+    """The memory a `buffer=` argument means: an enum member or one of its names ("hbm" is private_hbm)."""
+    if spec.__class__ is MemoryRegion:
+        return spec
+    if spec is None:
+        return sbuf
+    name = getattr(spec, "value", spec)
+    try:
+        return private_hbm if name == "hbm" else MemoryRegion(name)
+    except ValueError:
+        raise KernelError(f"there is no buffer {spec!r}; use nl.sbuf, nl.psum, nl.hbm, nl.private_hbm or nl.shared_hbm") from None
+
+
+class Layout:
+    """Shape, strides (in elements), dtype and memory of a view.  Interned by `layout()`; compare with `is`.
+
+    indirect  None, or what makes the addresses run-time values: "scalar" (one dynamic start) or "vector" (one per row)
+    """
+
+    __slots__ = ("shape", "strides", "dtype", "buffer", "indirect", "id", "getitem", "__dict__")
+
+    def __init__(self, shape, strides, dtype, buffer, indirect, id):
+        self.shape, self.strides, self.dtype, self.buffer, self.indirect, self.id = shape, strides, dtype, buffer, indirect, id
+        self.getitem: dict = {}
+
+    @cached_property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @cached_property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    @cached_property
+    def on_chip(self) -> bool:
+        return self.buffer.on_chip
+
+    @cached_property
+    def partitions(self) -> int:
+        """Partitions touched on chip; 1 in HBM."""
+        return self.shape[0] if self.on_chip else 1
+
+    @cached_property
+    def free(self) -> int:
+        """Elements per partition (on chip), or all of them (HBM)."""
+        return math.prod(self.shape[1:]) if self.on_chip else self.size
+
+    @cached_property
+    def free_dims(self) -> tuple[tuple[int, int], ...]:
+        """(stride, count) of the free dimensions, adjacent ones merged, outermost first; sizes of 1 dropped."""
+        dims = list(zip(self.strides, self.shape, strict=True))[1 if self.on_chip else 0:]
+        merged: list[tuple[int, int]] = []
+        for stride, count in dims:
+            if count == 1:
+                continue
+            if merged and merged[-1][0] == stride * count:
+                merged[-1] = (stride, merged[-1][1] * count)
+            else:
+                merged.append((stride, count))
+        return tuple(merged)
+
+    @cached_property
+    def run(self) -> int:
+        """Elements in one contiguous run of the innermost free dimension."""
+        dims = self.free_dims
+        return dims[-1][1] if dims and dims[-1][0] == 1 else 1
+
+    @cached_property
+    def runs(self) -> int:
+        """How many contiguous runs the whole view consists of (what a DMA needs descriptors for)."""
+        return max(1, self.size // max(1, self.run))
+
+    @cached_property
+    def inner_stride(self) -> int:
+        dims = self.free_dims
+        return abs(dims[-1][0]) if dims else 1
+
+    @cached_property
+    def contiguous(self) -> bool:
+        """Is the free part one contiguous run?"""
+        return self.run == self.free or self.free == 1
+
+    @cached_property
+    def extent(self) -> tuple[int, int]:
+        """(lowest, one past highest) element offset that the view touches relative to its own offset."""
+        low = sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True) if s < 0)
+        high = sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True) if s > 0)
+        return low, high + 1
+
+    @cached_property
+    def byte_strides(self) -> tuple[int, ...]:
+        return tuple(s * self.dtype.itemsize for s in self.strides)
+
+    def __repr__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.shape))}]@{self.buffer.value}"
+
+
+_layouts: dict = {}
+LAYOUTS: list[Layout] = []
+
+
+def layout(shape, strides, dtype: DType, buffer: MemoryRegion, indirect: str | None = None) -> Layout:
+    """The one Layout with these properties."""
+    key = (shape, strides, dtype, buffer, indirect)
+    found = _layouts.get(key)
+    if found is None:
+        found = _layouts[key] = Layout(*key, len(LAYOUTS))
+        LAYOUTS.append(found)
+    return found
+
+
+def row_major(shape) -> tuple[int, ...]:
+    strides, step = [], 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= n
+    return tuple(reversed(strides))
+
+
+class Storage:
+    """A piece of memory: one allocation.
+
+    shape, dtype  as allocated; on chip shape[0] is the number of partitions
+    data          flat bytes, partition after partition; None when only timing is wanted
+    address       (partition, byte) that the kernel asked for, or None
+    site          where the kernel allocated it
+    kind          "input", "output" or "tile"
+    """
+
+    __slots__ = ("id", "name", "shape", "dtype", "buffer", "data", "address", "site", "kind", "core", "born", "regions",
+                 "started", "_typed", "tag", "__weakref__")
+
+    def __init__(self, id, name, shape, dtype, buffer, *, address=None, site=None, kind="tile", core=0, born=0):
+        self.id, self.name, self.shape, self.dtype, self.buffer = id, name, shape, dtype, buffer
+        self.address, self.site, self.kind, self.core, self.born = address, site, kind, core, born
+        self.data = None
+        self.regions: dict = {}
+        self.started: dict | None = None    # PSUM: which regions hold a started accumulation
+        self._typed: dict = {}
+        self.tag = None
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    @property
+    def pitch(self) -> int:
+        """Free elements per partition (on chip)."""
+        return math.prod(self.shape[1:])
+
+    @property
+    def bytes_per_partition(self) -> int:
+        return self.pitch * self.dtype.itemsize
+
+    def allocate(self) -> None:
+        """Give the storage memory that reads as NaN (floats) or as the fill pattern 4 (integers), like the vendor's simulator."""
+        kind = self.dtype
+        if kind.is_float:
+            typed = np.full(self.size, np.nan if kind.np.kind == "f" or hasattr(kind.np.type, "dtype") else 0, kind.np)
+        else:
+            typed = np.full(self.size, 4, kind.np)
+        self.data = typed.view(np.uint8).reshape(-1)
+
+    def array(self, view: Layout, offset: int) -> np.ndarray:
+        """The view as a NumPy array over this storage's memory (no copy)."""
+        dtype = view.dtype
+        return np.ndarray(view.shape, dtype.np, self.data, offset * dtype.itemsize, view.byte_strides)
+
+
+@dataclass(frozen=True)
+class DynamicSlice:
+    """`nl.ds(start, size)`: size elements from a start that may be a register."""
+
+    start: object
+    size: int
+
+    def __post_init__(self):
+        object.__setattr__(self, "size", int(self.size))
+
+
+class Tensor:
+    """A view of a storage (the vendor's NkiTensor).  Views share memory: writing through one is visible in all."""
+
+    __slots__ = ("storage", "layout", "offset", "index", "_region")
+
+    def __init__(self, storage: Storage, view: Layout, offset: int = 0, index=None):
+        self.storage = storage
+        self.layout = view
+        self.offset = offset
+        self.index = index          # run-time addresses of an indirect view: see Indirect
+        self._region = None
+
+    # ------------------------------------------------------------------------------ what it looks like
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.layout.shape
+
+    @property
+    def dtype(self) -> DType:
+        return self.layout.dtype
+
+    @property
+    def buffer(self) -> MemoryRegion:
+        return self.layout.buffer
+
+    @property
+    def ndim(self) -> int:
+        return len(self.layout.shape)
+
+    @property
+    def size(self) -> int:
+        return self.layout.size
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return self.layout.strides
+
+    @property
+    def itemsize(self) -> int:
+        return self.layout.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.layout.nbytes
+
+    @property
+    def name(self) -> str:
+        return self.storage.name
+
+    @property
+    def address(self):
+        return self.storage.address
+
+    def __len__(self) -> int:
+        return self.layout.shape[0]
+
+    def __repr__(self) -> str:
+        return f"<{self.name} {self.layout!r}>"
+
+    def is_contiguous(self) -> bool:
+        return self._runs_are_row_major()
+
+    def is_indirect(self) -> bool:
+        return self.layout.indirect is not None
+
+    def get_pattern(self) -> list[list[int]]:
+        return [[s, n] for s, n in zip(self.layout.strides, self.layout.shape, strict=True)]
+
+    def is_sbuf(self) -> bool:
+        return self.buffer is sbuf
+
+    def is_psum(self) -> bool:
+        return self.buffer is psum
+
+    def is_hbm(self) -> bool:
+        return not self.buffer.on_chip
+
+    # ------------------------------------------------------------------------------ values
+
+    def array(self) -> np.ndarray:
+        """The view's memory as a NumPy array (no copy).  Only where values are computed, and only for direct views."""
+        s = self.storage
+        view = self.layout
+        dtype = view.dtype
+        return np.ndarray(view.shape, dtype.np, s.data, self.offset * dtype.itemsize, view.byte_strides)
+
+    def read(self) -> np.ndarray:
+        """The values, gathered through run-time addresses where the view is indirect."""
+        return self.array() if self.index is None else self.index.read(self)
+
+    def write(self, values: np.ndarray) -> None:
+        """Store values, cast to the view's dtype; shapes may differ, element counts may not."""
+        if self.index is not None:
+            return self.index.write(self, values)
+        out = self.array()
+        if values.dtype != out.dtype:
+            values = cast(values, self.layout.dtype)
+        if values.shape != out.shape:
+            values = values.reshape(out.shape)
+        out[...] = values
+
+    # ------------------------------------------------------------------------------ views
+
+    def _derive(self, shape, strides, offset, dtype=None) -> Tensor:
+        old = self.layout
+        return Tensor(self.storage, layout(tuple(shape), tuple(strides), dtype or old.dtype, old.buffer, old.indirect), offset,
+                      self.index)
+
+    def __getitem__(self, key) -> Tensor:
+        from simcore.indexing import getitem
+
+        return getitem(self, key)
+
+    def reshape(self, *shape) -> Tensor:
+        """A view with another shape.  On chip the partition dimension stays; only merged dimensions must be contiguous."""
+        if len(shape) == 1 and not isinstance(shape[0], int | np.integer):
+            shape = tuple(shape[0])
+        shape = tuple(int(n) for n in shape)
+        if -1 in shape:
+            known = -math.prod(shape)
+            if known == 0 or self.size % known:
+                raise KernelError(f"a tensor of shape {self.shape} cannot be reshaped to {shape}: {self.size} elements do not divide")
+            shape = tuple(self.size // known if n == -1 else n for n in shape)
+        if math.prod(shape) != self.size:
+            raise KernelError(f"a tensor of shape {self.shape} has {self.size} elements; shape {shape} has {math.prod(shape)}")
+        strides = _reshape_strides(self.layout.shape, self.layout.strides, shape)
+        if strides is None:
+            raise KernelError(f"a view of shape {self.shape} with strides {self.strides} cannot be seen as {shape} without a copy; "
+                              "reshape before slicing, or copy the tile first")
+        return self._derive(shape, strides, self.offset)
+
+    def reshape_dim(self, dim: int, shape) -> Tensor:
+        dim %= self.ndim
+        shape = tuple(int(n) for n in shape)
+        if -1 in shape:
+            known = -math.prod(shape)
+            shape = tuple(self.shape[dim] // known if n == -1 else n for n in shape)
+        if math.prod(shape) != self.shape[dim]:
+            raise KernelError(f"dimension {dim} has {self.shape[dim]} elements; {shape} has {math.prod(shape)}")
+        inner = [self.strides[dim] * s for s in row_major(shape)]
+        return self._derive(self.shape[:dim] + shape + self.shape[dim + 1:],
+                            (*self.strides[:dim], *inner, *self.strides[dim + 1:]), self.offset)
+
+    def flatten_dims(self, start: int = 0, end: int = -1) -> Tensor:
+        start, end = start % self.ndim, end % self.ndim
+        return self.reshape(*self.shape[:start], math.prod(self.shape[start:end + 1]), *self.shape[end + 1:])
+
+    def permute(self, *dims) -> Tensor:
+        if len(dims) == 1 and not isinstance(dims[0], int):
+            dims = tuple(dims[0])
+        dims = tuple(d % self.ndim for d in dims)
+        if sorted(dims) != list(range(self.ndim)):
+            raise KernelError(f"permute{dims} does not name each of the {self.ndim} dimensions once")
+        if self.buffer.on_chip and dims[0] != 0:
+            raise KernelError("the partition dimension of an on-chip tile must stay first; use nisa.nc_transpose to move data across partitions")
+        return self._derive([self.shape[d] for d in dims], [self.strides[d] for d in dims], self.offset)
+
+    def expand_dim(self, dim: int) -> Tensor:
+        dim = dim % (self.ndim + 1)
+        stride = self.strides[dim] * self.shape[dim] if dim < self.ndim else 1
+        return self._derive((*self.shape[:dim], 1, *self.shape[dim:]), (*self.strides[:dim], stride, *self.strides[dim:]), self.offset)
+
+    def squeeze_dim(self, dim: int) -> Tensor:
+        dim %= self.ndim
+        if self.shape[dim] != 1:
+            raise KernelError(f"dimension {dim} of shape {self.shape} is not 1 and cannot be squeezed")
+        return self._derive(self.shape[:dim] + self.shape[dim + 1:], self.strides[:dim] + self.strides[dim + 1:], self.offset)
+
+    def broadcast(self, dim: int, size: int) -> Tensor:
+        dim %= self.ndim
+        if self.shape[dim] != 1:
+            raise KernelError(f"only a dimension of size 1 can be broadcast; dimension {dim} has {self.shape[dim]}")
+        return self._derive((*self.shape[:dim], int(size), *self.shape[dim + 1:]), (*self.strides[:dim], 0, *self.strides[dim + 1:]), self.offset)
+
+    def broadcast_to(self, *shape) -> Tensor:
+        """A view with dimensions of size 1 repeated (stride 0), as NumPy broadcasting does."""
+        if len(shape) == 1 and not isinstance(shape[0], int):
+            shape = tuple(shape[0])
+        if len(shape) < self.ndim:
+            raise KernelError(f"shape {self.shape} cannot be broadcast to {shape}")
+        have = (1,) * (len(shape) - self.ndim) + self.shape
+        old = (0,) * (len(shape) - self.ndim) + self.strides
+        strides = []
+        for n, want, stride in zip(have, shape, old, strict=True):
+            if n != want and n != 1:
+                raise KernelError(f"shape {self.shape} cannot be broadcast to {tuple(shape)}")
+            strides.append(stride if n == want else 0)
+        return self._derive(shape, strides, self.offset)
+
+    def slice(self, dim: int, start=None, end=None, step: int = 1) -> Tensor:
+        key = [slice(None)] * self.ndim
+        key[dim] = slice(start, end, step)
+        return self[tuple(key)]
+
+    def select(self, dim: int, index) -> Tensor:
+        key = [slice(None)] * self.ndim
+        key[dim % self.ndim] = index
+        return self[tuple(key)]
+
+    def rearrange(self, source, target, fixed_sizes=None, **sizes) -> Tensor:
+        from simcore.indexing import rearrange
+
+        return rearrange(self, source, target, {**(fixed_sizes or {}), **sizes})
+
+    def view(self, dtype, shape=None) -> Tensor:
+        """The same bits seen as another dtype; the last dimension scales by the ratio of sizes."""
+        dtype = to_dtype(dtype)
+        old, new = self.layout.dtype.itemsize, dtype.itemsize
+        if old == new:
+            out = self._derive(self.shape, self.strides, self.offset, dtype)
+        else:
+            if self.shape[-1] * old % new or (self.strides[-1] != 1 and self.shape[-1] != 1):
+                raise KernelError(f"{self.shape[-1]} elements of {self.dtype} in the last dimension cannot be seen as {dtype}")
+            shape_ = (*self.shape[:-1], self.shape[-1] * old // new)
+            strides = (*(s * old // new for s in self.strides[:-1]), 1)
+            if any(s * old % new for s in self.strides[:-1]) or self.offset * old % new:
+                raise KernelError(f"the view's address is not aligned to {new} bytes, as {dtype} needs")
+            out = self._derive(shape_, strides, self.offset * old // new, dtype)
+        return out.reshape(shape) if shape is not None else out
+
+    reinterpret_cast = view
+
+    def ap(self, pattern=None, offset=None, scalar_offset=None, vector_offset=None, indirect_dim=0, dtype=None) -> Tensor:
+        from simcore.indexing import access_pattern
+
+        return access_pattern(self, pattern, offset, scalar_offset, vector_offset, indirect_dim, dtype)
+
+    def vector_select(self, dim: int, offsets: Tensor) -> Tensor:
+        from simcore.indexing import vector_select
+
+        return vector_select(self, dim, offsets)
+
+    def get_view(self) -> Tensor:
+        return self
+
+    # ------------------------------------------------------------------------------ scalars and assignment
+
+    def __setitem__(self, key, value) -> None:
+        from simcore.indexing import assign
+
+        assign(self[key], value)
+
+    def item(self):
+        """The one element as a Python number.  Raises ValueNeeded when only timing is computed."""
+        from simcore.indexing import scalar_value
+
+        return scalar_value(self)
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(f"the truth value of a tile with {self.size} elements is ambiguous")
+        return bool(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    __index__ = __int__
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __iter__(self):
+        return (self[i] for i in range(self.shape[0]))
+
+    def _runs_are_row_major(self) -> bool:
+        step = 1
+        for n, s in zip(reversed(self.shape), reversed(self.strides), strict=True):
+            if n != 1 and s != step:
+                return False
+            step *= n
+        return True
+
+
+def _reshape_strides(shape, strides, target):
+    """Strides of the same elements seen with shape `target`, or None when that needs a copy."""
+    old = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
+    new: list[int] = []
+    i = 0
+    target_dims = list(target)
+    j = 0
+    while j < len(target_dims):
+        if target_dims[j] == 1:
+            new.append(0)
+            j += 1
+            continue
+        if i >= len(old):
+            return None
+        n, s = old[i]
+        i += 1
+        group = [target_dims[j]]
+        j += 1
+        while math.prod(group) != n:
+            if math.prod(group) < n:
+                if j >= len(target_dims):
+                    return None
+                group.append(target_dims[j])
+                j += 1
+            else:
+                if i >= len(old) or old[i][1] * old[i][0] != s:
+                    return None
+                n, s = n * old[i][0], old[i][1]
+                i += 1
+        inner = row_major(group)
+        new.extend(s * k for k in inner)
+    # a dimension of size 1 gets the stride that keeps row-major order readable
+    step = 1
+    for k in range(len(new) - 1, -1, -1):
+        if target_dims[k] == 1:
+            new[k] = step
+        step = max(step, abs(new[k]) * target_dims[k])
+    return tuple(new)

@@ -1,0 +1,197 @@
+"""Trace: what a kernel asked for, in the order it asked.
+
+An instruction is (variant, site, core, regions).  A *variant* is everything static about an instruction: which row of the
+instruction table, the layout of each operand, operators, immediates.  A kernel has few variants however long it runs, so
+constraints are checked and costs are computed once per variant and gathered for all instructions by NumPy.
+A *region* is one view of one storage: (storage, layout, offset).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simcore.tensor import LAYOUTS, Layout, MemoryRegion, Storage
+from simcore.timeline import Site
+
+if TYPE_CHECKING:
+    from simcore.isa.table import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """One tensor operand of a variant.  access is "r", "w" or "rw" (accumulation)."""
+
+    name: str
+    access: str
+    layout: Layout
+
+
+class Variant:
+    """Everything static about an instruction.
+
+    operands  the tensor operands present, in the order of the row's signature; an instruction's regions follow the same order
+    params    every other argument by name (operators, immediates, engine, flags)
+    """
+
+    __slots__ = ("row", "index", "operands", "params", "present", "engine", "_named", "__dict__")
+
+    def __init__(self, row: Row, index: int, operands: tuple[Operand, ...], params: dict[str, Any], present: tuple[int, ...]):
+        self.row, self.index, self.operands, self.params, self.present = row, index, operands, params, present
+        self._named = {o.name: o.layout for o in operands}
+
+    @property
+    def name(self) -> str:
+        return self.row.name
+
+    def __getitem__(self, operand: str) -> Layout:
+        """The layout of an operand.  KeyError when the instruction was given none (or a scalar)."""
+        return self._named[operand]
+
+    def get(self, operand: str) -> Layout | None:
+        return self._named.get(operand)
+
+    @cached_property
+    def writes(self) -> tuple[Operand, ...]:
+        return tuple(o for o in self.operands if "w" in o.access)
+
+    @cached_property
+    def reads(self) -> tuple[Operand, ...]:
+        return tuple(o for o in self.operands if "r" in o.access)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{o.name}={o.layout!r}" for o in self.operands)
+        params = ", ".join(f"{k}={v}" for k, v in self.params.items() if v is not None)
+        return f"{self.name}({shapes}{', ' if params else ''}{params})"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Trace:
+    """The instructions of one launch.
+
+    variant, site, core  one entry per instruction (int32, int32, int8)
+    access               region of each operand of each instruction, flat; instruction i has entries
+                         access_start[i]:access_start[i+1], in the order of its variant's operands
+    region_*             per region: storage, layout (index into `layouts`), offset (elements of the layout's dtype)
+    order                explicit (producer, consumer) pairs of instructions: no_reorder, depends_on, barriers
+    outputs              what the kernel returned, as NumPy arrays; None where only timing was captured
+    """
+
+    name: str
+    target: str
+    variants: list[Variant]
+    variant: np.ndarray
+    site: np.ndarray
+    core: np.ndarray
+    access: np.ndarray
+    access_start: np.ndarray
+    region_storage: np.ndarray
+    region_layout: np.ndarray
+    region_offset: np.ndarray
+    layouts: list[Layout]
+    storages: list[Storage]
+    sites: list[Site]
+    order: np.ndarray
+    sources: dict[str, str] = field(default_factory=dict)
+    labels: dict[int, str] = field(default_factory=dict)
+    outputs: Any = None
+    has_values: bool = True
+    cores: int = 1
+    info: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.variant)
+
+    def row_name(self, i: int) -> str:
+        return self.variants[self.variant[i]].name
+
+    def regions(self, i: int) -> np.ndarray:
+        return self.access[self.access_start[i]:self.access_start[i + 1]]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the columns."""
+        columns = (self.variant, self.site, self.core, self.access, self.access_start, self.region_storage, self.region_layout,
+                   self.region_offset)
+        return sum(c.nbytes for c in columns)
+
+    def operand_text(self, i: int) -> str:
+        """The operands of instruction i in the style of the vendor's profiler: dtype@memory+offset[strides][sizes]."""
+        v = self.variants[self.variant[i]]
+        parts = []
+        for operand, region in zip(v.operands, self.regions(i), strict=True):
+            lay = operand.layout
+            storage = self.storages[self.region_storage[region]]
+            parts.append(f"{operand.name}={lay.dtype}@{storage.name}+{self.region_offset[region]}"
+                         f"[{','.join(map(str, lay.strides))}][{','.join(map(str, lay.shape))}]")
+        parts += [f"{k}={p}" for k, p in v.params.items() if p is not None and p is not False and str(p) not in ("", "unknown", "()")]
+        return " ".join(parts)
+
+
+class Recorder:
+    """Collects a Trace while a kernel runs.  One per launch; `core` is the program running now."""
+
+    def __init__(self, target: str, *, values: bool):
+        self.target = target
+        self.values = values
+        self.core = 0
+        self.variants: dict[Any, Variant] = {}
+        self.variant_list: list[Variant] = []
+        self.variant_col: list[int] = []
+        self.site_col: list[int] = []
+        self.core_col: list[int] = []
+        self.access: list[int] = []
+        self.region_storage: list[int] = []
+        self.region_layout: list[int] = []
+        self.region_offset: list[int] = []
+        self.storages: list[Storage] = []
+        self.sites: list[Site] = []
+        self.order: list[tuple[int, int]] = []
+        self.labels: dict[int, str] = {}
+        self.warnings: dict[str, None] = {}
+        self.shared: dict[Any, Storage] = {}      # shared_hbm by order of allocation: one tensor for all programs
+        self.accumulators: dict[Any, np.ndarray] = {}   # (core, engine) -> one float32 per partition
+        self.programs: Any = None                 # the launch's programs (frontend.programs.Programs)
+        self.names: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.variant_col)
+
+    def new_storage(self, name, shape, dtype, buffer: MemoryRegion, *, address=None, site=None, kind="tile") -> Storage:
+        storage = Storage(len(self.storages), name, tuple(shape), dtype, buffer, address=address, site=site, kind=kind,
+                          core=self.core, born=len(self.variant_col))
+        self.storages.append(storage)
+        return storage
+
+    def region(self, t) -> int:
+        """The number of a view's region; the view remembers it."""
+        storage = t.storage
+        key = (t.layout, t.offset)
+        found = storage.regions.get(key)
+        if found is None:
+            found = storage.regions[key] = len(self.region_storage)
+            self.region_storage.append(storage.id)
+            self.region_layout.append(t.layout.id)
+            self.region_offset.append(t.offset)
+        t._region = found
+        return found
+
+    def trace(self, name: str, *, outputs, sources, cores, info) -> Trace:
+        arity = np.fromiter((len(v.operands) for v in self.variant_list), np.int64, len(self.variant_list))
+        variant = np.asarray(self.variant_col, np.int32)
+        start = np.zeros(len(variant) + 1, np.int64)
+        np.cumsum(arity[variant], out=start[1:])
+        # layouts are interned for the process; a trace keeps the ones it uses
+        used, layout_index = np.unique(np.asarray(self.region_layout, np.int64), return_inverse=True)
+        return Trace(
+            name=name, target=self.target, variants=self.variant_list, variant=variant,
+            site=np.asarray(self.site_col, np.int32), core=np.asarray(self.core_col or np.zeros(len(variant)), np.int8),
+            access=np.asarray(self.access, np.int32), access_start=start,
+            region_storage=np.asarray(self.region_storage, np.int32), region_layout=layout_index.astype(np.int32).reshape(-1),
+            region_offset=np.asarray(self.region_offset, np.int64), layouts=[LAYOUTS[i] for i in used], storages=self.storages,
+            sites=self.sites, order=np.asarray(self.order, np.int64).reshape(-1, 2), sources=sources, labels=self.labels,
+            outputs=outputs, has_values=self.values, cores=cores, info=info | {"warnings": list(self.warnings)},
+        )
