@@ -1,0 +1,102 @@
+"""The textual application around the screen: themes, command palette, export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+
+from simcore.timeline import Timeline
+from simcore.viz.tui.inks import THEMES, inks_of
+from simcore.viz.tui.keys import KEYS
+from simcore.viz.tui.model import query
+from simcore.viz.tui.model import view as v
+from simcore.viz.tui.model.runs import Runs
+from simcore.viz.tui.model.view import Matches
+from simcore.viz.tui.screen import TimelineScreen
+
+
+class TimelineApp(App[None]):
+    """Walk through one timeline, or two on one time axis."""
+
+    CSS_PATH = "tui.tcss"
+    TITLE = "simcore"
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+
+    def __init__(self, timelines: list[Timeline], *, export_to: Path | str = "."):
+        super().__init__()
+        self.runs = Runs(tuple(timelines))
+        self.export_to = Path(export_to)
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = THEMES[0].name
+        self.main: TimelineScreen | None = None
+
+    def get_default_screen(self) -> Screen:
+        self.main = TimelineScreen(self.runs, inks_of(self.current_theme))
+        return self.main
+
+    def on_mount(self) -> None:
+        self.theme_changed_signal.subscribe(self, self._recolour)
+
+    def _recolour(self, theme) -> None:
+        if self.main is not None:
+            self.main.inks = inks_of(theme)
+
+    def action_theme(self) -> None:
+        names = [t.name for t in THEMES]
+        self.theme = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0]
+
+    def action_palette(self) -> None:
+        self.action_command_palette()
+
+    def action_quit_app(self) -> None:
+        self.exit()
+
+    # ------------------------------------------------------------------------------------ export
+
+    def action_export(self) -> None:
+        """Write the frame as SVG beside where simcore was started; never over an existing file."""
+        name = "".join(c if c.isalnum() or c in "-_" else "-" for c in self.runs.timelines[0].name).strip("-") or "timeline"
+        path = self.export_to / f"{name}.svg"
+        number = 1
+        while path.exists():
+            number += 1
+            path = self.export_to / f"{name}-{number}.svg"
+        try:
+            path.write_text(self.export_screenshot(title=self.runs.timelines[0].name, simplify=True), encoding="utf-8")
+        except OSError as e:
+            self.notify(f"could not write {path}: {e.strerror}", severity="error")
+        else:
+            self.notify(f"wrote {path}")
+
+    # ------------------------------------------------------------------------------------ command palette
+
+    def get_system_commands(self, screen: Screen) -> Iterable[SystemCommand]:
+        """Every key by name, every opcode, every source line."""
+        main = self.main
+        if main is None:
+            return
+        for i, key in enumerate(KEYS):
+            action = f"screen.key({i})" if key.move else key.action
+            if key.action != "palette":
+                yield SystemCommand(f"{key.title[0].upper()}{key.title[1:]}  [{key.shown}]".replace("[", "("). replace("]", ")"),
+                                    key.help, lambda action=action: main.run_action(action))
+        yield SystemCommand("Change theme", "choose among all themes", self.action_change_theme)
+        for opcode in sorted({o for t in self.runs.timelines for o in t.opcodes}):
+            yield SystemCommand(f"Find {opcode}", "go to the next instruction of this opcode", lambda o=opcode: self._find(f"op:{o}"))
+            yield SystemCommand(f"Filter {opcode}", "dim everything but this opcode", lambda o=opcode: self._filter(f"op:{o}"))
+        for site in sorted({(s.file, s.line) for t in self.runs.timelines for s in t.sites}):
+            where = f"{site[0].rsplit('/', 1)[-1]}:{site[1]}"
+            yield SystemCommand(f"Line {where}", "dim everything this line did not issue", lambda w=where: self._filter(f"line:{w}"))
+
+    def _find(self, text: str) -> None:
+        if self.main is not None and self.main.view is not None:
+            self.main.view = v.find(self.main.view, Matches.of(query.parse(text), self.runs))
+
+    def _filter(self, text: str) -> None:
+        if self.main is not None and self.main.view is not None:
+            self.main.view = v.set_filter(self.main.view, Matches.of(query.parse(text), self.runs))

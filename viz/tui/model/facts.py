@@ -1,0 +1,294 @@
+"""The sentences of the panels: what is chosen, its source, why it started, and what goes on at the cursor.
+
+A panel is a list of lines, a line a list of (text, role).  Roles say what a piece is, never its colour:
+"" plain, "label", "dim", "strong", "warn", "engine:NAME", "cause:NAME".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simcore.timeline import CAUSES, ENGINES, MEMORIES, Timeline
+from simcore.viz import format as fmt
+from simcore.viz import palette
+from simcore.viz.tui.model.runs import Item, Lane
+from simcore.viz.tui.model.view import View
+from simcore.viz.tui.model.window import precise
+
+Line = list[tuple[str, str]]
+
+LABEL = 9
+"""Columns of the labels at the left of a panel."""
+
+
+def line(label: str, *pieces: str | tuple[str, str]) -> Line:
+    return [(f"{label:<{LABEL}}", "label"), *((p, "") if isinstance(p, str) else p for p in pieces)]
+
+
+def engine_tag(name: str) -> tuple[str, str]:
+    ink = palette.ENGINES.get(name)
+    return (f"{ink.symbol} {name}" if ink else name, f"engine:{name}")
+
+
+# ---------------------------------------------------------------------------------------------------- what
+
+
+def chosen(view: View) -> list[Line]:
+    """The panel of the chosen row."""
+    if view.item is None:
+        return [[("nothing is chosen: press l or click on a lane", "dim")]]
+    timeline = view.runs.timelines[view.item.run]
+    return (_instruction if view.item.table == "instruction" else _transfer)(view, timeline, view.item)
+
+
+def _instruction(view: View, timeline: Timeline, item: Item) -> list[Line]:
+    t, row = timeline.instructions, item.row
+    start, end, done = int(t.start_ps[row]), int(t.end_ps[row]), int(t.done_ps[row])
+    took = end - start
+    engine = ENGINES[t.engine[row]]
+    lines: list[Line] = [
+        [(timeline.opcode(row), "strong"), (" on ", "dim"), engine_tag(engine), (_core(view, int(t.core[row])), "dim"),
+         (f"   row {fmt.number(row)} of {fmt.number(len(t))}", "dim"), (_in_run(view, item), "dim")],
+        line("start", _exact(start), ("   end ", "label"), _exact(end)),
+        line("took", fmt.time(took), *([("   result after ", "label"), fmt.time(done - start)] if done > end else [])),
+    ]
+    lines += _waited(view, item)
+    work = _work(timeline, row, took)
+    if work:
+        lines.append(line("work", work))
+    moved = _moved(timeline, row, took)
+    if moved:
+        lines.append(line("moves", moved))
+    if timeline.operands(row):
+        lines.append(line("operands", timeline.operands(row)))
+    site = timeline.site(row)
+    if site is not None:
+        where = f"{_short(site.file)}:{site.line}" + (f" in {site.function}" if site.function else "")
+        lines.append(line("kernel", where, ("  " + timeline.source_line(row).strip(), "dim")))
+    return lines
+
+
+def _transfer(view: View, timeline: Timeline, item: Item) -> list[Line]:
+    d, row = timeline.dma, item.row
+    start, end = int(d.start_ps[row]), int(d.end_ps[row])
+    nbytes = int(max(d.read_bytes[row], d.write_bytes[row]))
+    queue = timeline.queues[d.queue[row]] if timeline.queues else ""
+    rate = fmt.rate(nbytes / ((end - start) * 1e-12)) if end > start else fmt.MISSING
+    many = int(d.descriptors[row])
+    lines: list[Line] = [
+        [(f"{MEMORIES[d.source[row]]} → {MEMORIES[d.dest[row]]}", "strong"), (" on ", "dim"), engine_tag("DMA"),
+         (f" engine {int(d.engine[row])}", ""), (_core(view, int(d.core[row])), "dim"),
+         (f"   transfer {fmt.number(row)} of {fmt.number(len(d))}", "dim"), (_in_run(view, item), "dim")],
+        line("start", _exact(start), ("   end ", "label"), _exact(end)),
+        line("took", fmt.time(end - start), ("   moves ", "label"), fmt.size(nbytes), ("   at ", "label"), rate),
+        line("queue", queue or fmt.MISSING,
+             *([("   descriptors ", "label"), f"{fmt.number(many)} of {fmt.size(nbytes / many)}"] if many else [])),
+    ]
+    trigger = int(d.instruction[row])
+    if trigger >= 0:
+        lines.append(line("trigger", *brief(timeline, trigger), ("  (b goes there)", "dim")))
+        site = timeline.site(trigger)
+        if site is not None:
+            lines.append(line("kernel", f"{_short(site.file)}:{site.line}", ("  " + timeline.source_line(trigger).strip(), "dim")))
+    return lines
+
+
+def brief(timeline: Timeline, row: int) -> list[tuple[str, str]]:
+    """An instruction in a few words: "MATMUL T Tensor at 12.3 µs"."""
+    t = timeline.instructions
+    return [(timeline.opcode(row), "strong"), (" ", ""), engine_tag(ENGINES[t.engine[row]]),
+            (f" at {fmt.time(int(t.start_ps[row]), significant=4)}", "")]
+
+
+def _exact(ps: int) -> str:
+    """A time with all its nanoseconds, in a unit of its size."""
+    return fmt.time(ps, significant=7) if ps >= 10**6 else fmt.time_exact(ps)
+
+
+def _core(view: View, core: int) -> str:
+    return f" core {core}" if view.runs.several_cores else ""
+
+
+def _in_run(view: View, item: Item) -> str:
+    title = view.runs.title(item.run)
+    return f"   run {title}" if title else ""
+
+
+def _short(file: str) -> str:
+    return file.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _work(timeline: Timeline, row: int, took: int) -> str:
+    t = timeline.instructions
+    parts = []
+    count = int(t.flops[row])
+    if count:
+        parts.append(fmt.flops(count) + (f" ({fmt.flop_rate(count / (took * 1e-12))})" if took else ""))
+    if t.dtype[row] >= 0 and timeline.dtypes:
+        parts.append(timeline.dtypes[t.dtype[row]])
+    return " in ".join(parts)
+
+
+_MOVES = (("HBM", "read", "hbm_read_bytes"), ("HBM", "write", "hbm_write_bytes"), ("SBUF", "read", "sbuf_read_bytes"),
+          ("SBUF", "write", "sbuf_write_bytes"), ("PSUM", "read", "psum_read_bytes"), ("PSUM", "write", "psum_write_bytes"))
+
+
+def _moved(timeline: Timeline, row: int, took: int) -> str:
+    parts = []
+    for memory, way, column in _MOVES:
+        nbytes = int(getattr(timeline.instructions, column)[row])
+        if nbytes:
+            parts.append(f"{memory} {way} {fmt.size(nbytes)}" + (f" ({fmt.rate(nbytes / (took * 1e-12))})" if took else ""))
+    return ", ".join(parts)
+
+
+# ---------------------------------------------------------------------------------------------------- why
+
+
+def _waited(view: View, item: Item) -> list[Line]:
+    timeline = view.runs.timelines[item.run]
+    t = timeline.instructions
+    cause = CAUSES[t.wait_cause[item.row]]
+    idle = int(t.wait_ps[item.row])
+    pieces: list[str | tuple[str, str]] = [cause_tag(cause)]
+    if idle:
+        pieces.append((f"   engine idle {fmt.time(idle)}", "warn"))
+    wait = view.model.waits[item.run].back(item.row)
+    if wait is not None:
+        pieces += [("   on ", "label"), *brief(timeline, wait.on)]
+    return [line("waited", *pieces)]
+
+
+def cause_tag(cause: str) -> tuple[str, str]:
+    ink = palette.CAUSES[cause]
+    return (f"{ink.symbol} {cause}: {ink.meaning}", f"cause:{cause}")
+
+
+def chain(view: View, length: int = 12) -> list[Line]:
+    """Back along the waits, and who waited for the chosen row."""
+    item = view.item
+    if item is None:
+        return [[("nothing is chosen", "dim")]]
+    timeline = view.runs.timelines[item.run]
+    row = item.row
+    lines: list[Line] = []
+    if item.table == "transfer":
+        row = int(timeline.dma.instruction[item.row])
+        if row < 0:
+            return [[("the profile does not say which instruction triggered this transfer", "dim")]]
+        lines.append([("transfer of ", "dim"), *brief(timeline, row)])
+    waits = view.model.waits[item.run]
+    after = waits.forward(row)
+    for wait in after[:3]:
+        lines.append([("f → ", "label"), *brief(timeline, wait.row), _why(wait.cause, wait.idle_ps)])
+    if len(after) > 3:
+        lines.append([(f"    and {fmt.number(len(after) - 3)} more waited for it", "dim")])
+    if not after:
+        lines.append([("f → ", "label"), ("nothing is recorded to have waited for it", "dim")])
+    lines.append([("  ▶ ", "strong"), *brief(timeline, row)])
+    before = waits.chain(row, length)
+    for wait in before:
+        lines.append([("b ← ", "label"), *brief(timeline, wait.on), _why(wait.cause, wait.idle_ps)])
+    if not before:
+        cause = CAUSES[timeline.instructions.wait_cause[row]]
+        lines.append([("b ← ", "label"), ("nothing" if cause == "start" else palette.CAUSES["unknown"].meaning, "dim")])
+    return lines
+
+
+def _why(cause: str, idle_ps: int) -> tuple[str, str]:
+    return (f"  {palette.CAUSES[cause].symbol} {cause}" + (f", idle {fmt.time(idle_ps)}" if idle_ps else ""), f"cause:{cause}")
+
+
+# ---------------------------------------------------------------------------------------------------- source
+
+
+def source(view: View, height: int) -> list[Line]:
+    """The kernel around the chosen row's line, the line marked, in `height` lines."""
+    item = view.item
+    if item is None:
+        return [[("nothing is chosen", "dim")]]
+    timeline = view.runs.timelines[item.run]
+    row = item.row if item.table == "instruction" else int(timeline.dma.instruction[item.row])
+    site = timeline.site(row) if row >= 0 else None
+    if site is None:
+        return [[("this row does not say which kernel line it comes from", "dim")]]
+    head: Line = [(f"{_short(site.file)}:{site.line}", "strong"), (f" in {site.function}" if site.function else "", "dim")]
+    text = timeline.sources.get(site.file)
+    if text is None:
+        return [head, [("the text of this file is not in the run", "dim")]]
+    lines = text.splitlines()
+    count = max(height - 1, 1)
+    first = min(max(site.line - 1 - count // 2, 0), max(len(lines) - count, 0))
+    digits = len(str(first + count))
+    return [head] + [
+        [("▶" if n + 1 == site.line else " ", "strong"), (f"{n + 1:>{digits}} ", "dim"),
+         (lines[n].replace("\t", "    "), "strong" if n + 1 == site.line else "")]
+        for n in range(first, min(first + count, len(lines)))
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------- now
+
+
+def moment(view: View) -> list[Line]:
+    """Every engine, queue and memory at the cursor; with a marked stretch, what each did in it."""
+    if view.selection and view.selection[0] < view.selection[1]:
+        return _stretch(view, *view.selection)
+    lines: list[Line] = [[("at ", "dim"), (precise(view.time_ps, view.window, view.width), "strong"),
+                          (f"  {fmt.percent(view.time_ps / max(view.end_ps, 1))} of the run", "dim")]]
+    for lane in view.runs.folded:
+        label = _lane_label(view, lane)
+        lines.append([label, *(_dma_now(view, lane) if lane.table == "transfer" else _engine_now(view, lane))])
+    for graph in view.runs.graphs:
+        now = graph.steps.at(view.time_ps)
+        title = view.runs.title(graph.run)
+        share = f"  {fmt.percent(now / graph.top)} of {'its' if graph.capacity else 'the highest'} {graph.text(graph.top)}"
+        lines.append([(f"{(title + ' ' + graph.name).strip():<{LABEL}}", "label"), (graph.text(now), ""), (share, "dim")])
+    return lines
+
+
+def _lane_label(view: View, lane: Lane) -> tuple[str, str]:
+    return (f"{view.runs.label(lane):<{LABEL}}", f"engine:{lane.engine}")
+
+
+def _engine_now(view: View, lane: Lane) -> Line:
+    place = lane.at(view.time_ps)
+    if place is not None:
+        start, end = int(lane.start[place]), int(lane.end[place])
+        done = (view.time_ps - start) / max(end - start, 1)
+        return [("▶ ", "strong"), (lane.names[lane.kind[place]], "strong"), (f"  {fmt.percent(done)} done, {fmt.time(end - view.time_ps)} left", "dim")]
+    after = int(np.searchsorted(lane.start, view.time_ps))
+    if after >= len(lane.start):
+        return [("■ ", ""), ("finished", "dim")]
+    row = int(lane.rows[after])
+    cause = CAUSES[view.runs.timelines[lane.run].instructions.wait_cause[row]]
+    return [("· ", ""), ("idle", "warn"), (f"  {lane.names[lane.kind[after]]} in {fmt.time(int(lane.start[after]) - view.time_ps)}", "dim"),
+            (f"  {palette.CAUSES[cause].symbol} {cause}", f"cause:{cause}")]
+
+
+def _dma_now(view: View, lane: Lane) -> Line:
+    at = np.asarray([view.time_ps, view.time_ps + 1])
+    active = sum(int(p.busy(at)[0]) for p in lane.parts)
+    dma = view.runs.timelines[lane.run].dma
+    low, high = int(np.searchsorted(lane.longest_before, view.time_ps, "right")), int(np.searchsorted(lane.start, view.time_ps, "right"))
+    running = lane.rows[low:high][lane.end[low:high] > view.time_ps]
+    queues = len(np.unique(dma.queue[running])) if len(running) else 0
+    if not len(running):
+        return [("· ", ""), ("idle", "dim")]
+    kinds = dict.fromkeys(lane.names[k] for k in lane.kind[low:high][lane.end[low:high] > view.time_ps][:64])
+    return [("▶ ", "strong"), (f"{active} of {len(lane.parts)} engines", "strong"),
+            (f"  {queues} queue{'s' if queues != 1 else ''}  {', '.join(kinds)}", "dim")]
+
+
+def _stretch(view: View, start: int, end: int) -> list[Line]:
+    edges = np.asarray([start, end])
+    lines: list[Line] = [[("marked ", "dim"), (fmt.time(end - start), "strong"), (f"  from {fmt.time(start, significant=5)} to {fmt.time(end, significant=5)}", "dim")]]
+    for lane in view.runs.folded:
+        low, high = np.searchsorted(lane.start, edges)
+        unit = "transfers" if lane.table == "transfer" else "instructions"
+        lines.append([_lane_label(view, lane), (f"{fmt.percent(float(lane.fraction(edges)[0])):>6} busy", ""), (f"  {fmt.number(int(high - low))} {unit} start", "dim")])
+    for graph in view.runs.graphs:
+        title = view.runs.title(graph.run)
+        mean, highest = graph.steps.mean(edges)[0], graph.steps.highest(edges)[0]
+        lines.append([(f"{(title + ' ' + graph.name).strip():<{LABEL}}", "label"), (f"mean {graph.text(mean)}", ""), (f"  highest {graph.text(highest)}", "dim")])
+    return lines
