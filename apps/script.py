@@ -20,7 +20,7 @@ import simcore
 from simcore.apps import arguments
 from simcore.apps.options import Sources
 from simcore.apps.output import narrate
-from simcore.errors import SimcoreError, UsageError, ValueNeeded, nearest
+from simcore.errors import SimcoreError, UsageError, nearest
 from simcore.timeline import Site
 from simcore.trace import Trace
 
@@ -32,52 +32,64 @@ class ScriptError(SimcoreError):
 def run_script(file: Path, sources: Sources) -> list[Trace]:
     """Run the file as `__main__` with its arguments; the trace of each kernel launch in it, in order.
 
-    What the script prints goes to standard error: standard output belongs to the command.  Without values the
-    script ends where it first looks at a result (its own check, usually): there is none to look at.
+    What the script prints goes to standard error: standard output belongs to the command.  Without values a script
+    ends where it first looks at a result (its own check, usually): there is none to look at.
     """
-    from simcore.frontend import recording
-
-    with recording(target=chip(sources.target), values=sources.values, lnc=sources.lnc) as traces, _as_program(file, sources.script_args):
+    with _captured(sources) as traces, _as_program(file, sources.script_args):
         try:
             runpy.run_path(str(file), run_name="__main__")
         except SystemExit as e:
             if e.code not in (None, 0):
                 what = f"with exit code {e.code}" if isinstance(e.code, int) else f"saying: {e.code}"
                 raise ScriptError(f"{file} ended {what}") from None
-        except ValueNeeded as e:
-            if sources.values or not traces or e.site is not None:
-                raise
-            narrate(f"{file}: stopped after {len(traces)} launch{'es' * (len(traces) > 1)}, where the script looks at a result; "
-                    "timing only computes none")
         except Exception as e:
-            raise _explained(e, file) from e
+            explained = _explained(e, file)
+            if sources.values or not traces or _inside_launch(e):
+                raise explained from e
+            narrate(f"timing only: the script ended where it looked at a result, after {len(traces)} "
+                    f"launch{'es' * (len(traces) > 1)} ({explained})")
     if not traces:
         raise UsageError(_nothing_launched(file))
-    return list(traces)
+    return traces
 
 
 def run_kernel(file: Path, sources: Sources) -> list[Trace]:
-    """Import the file and capture one kernel of it with the arguments of --arg."""
-    from simcore.frontend import activated
+    """Import the file and launch one kernel of it with the arguments of --arg."""
+    from simcore.frontend.jit import jit
 
-    with activated(), _as_program(file, ()):
+    given = arguments.parse(sources.args)
+    with _captured(sources) as traces, _as_program(file, ()):
         try:
             module = _import(file)
         except Exception as e:
             raise _explained(e, file) from e
         kernel = _kernel(module, file, sources.kernel)
-        given = arguments.parse(sources.args, values=sources.values)
         _check_arguments(kernel, given, file)
         try:
-            return [simcore.capture(kernel, target=chip(sources.target), values=sources.values, lnc=sources.lnc, kwargs=given)]
+            jit(kernel)(**given)
         except Exception as e:
             raise _explained(e, file) from e
+    return traces
+
+
+@contextlib.contextmanager
+def _captured(sources: Sources) -> Iterator[list[Trace]]:
+    """While this is open, `import nki` works and each kernel launch appends its trace to the list."""
+    from simcore.frontend import Session, activate, use_session
+
+    traces: list[Trace] = []
+    with activate(), use_session(Session(chip(sources.target), sources.values, sources.lnc, traces.append)):
+        yield traces
 
 
 def chip(target: str | None) -> str:
     """The chip whose rules a kernel is checked against: the target, or what its machine file extends."""
-    machine = simcore.load_machine(target or "trn2")
-    return machine.name if machine.name in simcore.machine.available() else machine.extends or "trn2"
+    from simcore.machine import available, load_machine
+
+    machine = load_machine(target or "trn2")
+    while machine.name not in available() and machine.extends:
+        machine = load_machine(machine.extends)
+    return machine.name
 
 
 # ------------------------------------------------------------------------------------------ the file as a program
@@ -119,11 +131,11 @@ def _import(file: Path) -> ModuleType:
 
 def kernels(module: ModuleType) -> dict[str, object]:
     """The functions the module itself defines under nki.jit, by name."""
-    from simcore.frontend import is_kernel
+    from simcore.frontend.jit import Kernel
 
     return {
         name: value for name, value in vars(module).items()
-        if is_kernel(value) and getattr(inspect.unwrap(value), "__module__", None) == module.__name__
+        if isinstance(value, Kernel) and value.__module__ == module.__name__
     }
 
 
@@ -193,6 +205,13 @@ def _innermost(error: BaseException) -> Site | None:
     """The innermost line of an exception that is neither simcore's nor a library's."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_library(f.filename)]
     return Site(_short(frames[-1].filename), frames[-1].lineno or 0, frames[-1].name) if frames else None
+
+
+def _inside_launch(error: BaseException) -> bool:
+    """Whether the exception came out of a kernel, not out of the script around it."""
+    from simcore.frontend import launch
+
+    return any(f.filename == launch.__file__ for f in traceback.extract_tb(error.__traceback__))
 
 
 def _failing_line(error: BaseException) -> str:

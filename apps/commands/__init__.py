@@ -4,6 +4,7 @@ A command's name is its function's, its help the docstring.  Modules import what
 that asking for help stays instant.
 """
 
+from simcore.apps.commands.bench import bench
 from simcore.apps.commands.gantt import gantt
 from simcore.apps.commands.machines import machines
 from simcore.apps.commands.perfetto import perfetto
@@ -11,4 +12,4 @@ from simcore.apps.commands.roofline import roofline
 from simcore.apps.commands.run import run
 from simcore.apps.commands.tui import tui
 
-COMMANDS = (run, tui, roofline, gantt, perfetto, machines)
+COMMANDS = (run, tui, roofline, gantt, perfetto, machines, bench)
