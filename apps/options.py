@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -56,7 +57,40 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
 }
 _DEFAULTS: dict[str, Any] = {"args": (), "values": True}
 
+Theme = Annotated[str, typer.Option("--theme", metavar="light|dark", help="Colours for a light or a dark page.")]
+Window = Annotated[str | None, typer.Option(
+    "--window", "-w", metavar="FROM:TO", help="Only this part of the run: 10us:20us.", show_default=False)]
+Line = Annotated[str | None, typer.Option(
+    "--line", "-l", metavar="LINE", help="Only where this kernel line runs: 42 or kernel.py:42.", show_default=False)]
 Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="PATH", help="Write to this file.", show_default=False)]
+
+
+_TIME = re.compile(r"(?P<number>\d+(\.\d*)?|\.\d+)\s*(?P<unit>ps|ns|us|µs|ms|s)")
+_PS = {"ps": 1, "ns": 10**3, "us": 10**6, "µs": 10**6, "ms": 10**9, "s": 10**12}
+
+
+def picoseconds(text: str) -> int:
+    """"12.5us" -> 12_500_000.  Raises UsageError."""
+    match = _TIME.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a time; write a number and ps, ns, us, ms or s, for example 12.5us")
+    return round(float(match["number"]) * _PS[match["unit"]])
+
+
+def window_ps(text: str | None) -> tuple[int, int] | None:
+    """"10us:20us" -> picoseconds of both ends.  Raises UsageError."""
+    if text is None:
+        return None
+    first, colon, last = text.partition(":")
+    if not colon:
+        raise UsageError(f"{text!r} is not a part of the run; write FROM:TO, for example 10us:20us")
+    return picoseconds(first), picoseconds(last)
+
+
+def theme_named(name: str) -> Literal["light", "dark"]:
+    if name not in ("light", "dark"):
+        raise UsageError(f"--theme is light or dark, not {name!r}")
+    return name  # type: ignore[return-value]
 
 
 def takes_sources(*, several: bool = False) -> Callable[[Callable], Callable]:

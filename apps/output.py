@@ -33,13 +33,18 @@ def working(message: str) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Gives a path to write to, beside `path` and with its suffix; moves it into place when all went well."""
+def check_writable(path: Path) -> None:
+    """Before the work, not after it: can a file appear here?  Raises FileError."""
     if not path.parent.is_dir():
         raise FileError(f"cannot write {path}: there is no folder {path.parent}")
     if path.is_dir():
         raise FileError(f"cannot write {path}: it is a folder")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a path to write to, beside `path` and with its suffix; moves it into place when all went well."""
+    check_writable(path)
     try:
         folder = tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent)
     except OSError as e:

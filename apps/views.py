@@ -7,7 +7,7 @@ from typing import Any
 
 from simcore.apps.load import load
 from simcore.apps.options import Sources
-from simcore.apps.output import narrate, numbered, replacing, working
+from simcore.apps.output import check_writable, narrate, numbered, replacing, working
 from simcore.errors import UsageError
 from simcore.viz import VIEWS
 
@@ -20,15 +20,16 @@ def write(name: str, sources: Sources, output: Path | None, **options: Any) -> l
     """
     view = VIEWS[name]
     if output is None:
-        output = Path(f"{sources.files[0].stem}-{name}{view.suffixes[0]}")
+        output = Path(f"{sources.files[0].name.split('.')[0]}-{name}{view.suffixes[0]}")
     if output.suffix not in view.suffixes:
         raise UsageError(f"{output}: {name} writes {' or '.join(view.suffixes)} files, not {output.suffix or 'files without suffix'!r}")
+    check_writable(output)
     timelines = load(sources)
-    groups = [timelines] if view.several else [[timeline] for timeline in timelines]
+    shown: list[Any] = [timelines] if view.several else list(timelines)
     function = view.load()
-    written = numbered(output, len(groups))
-    for group, path in zip(groups, written, strict=True):
-        with replacing(path) as part, working(f"drawing {path}"):
-            function(group, part, **options)
+    written = numbered(output, len(shown))
+    for what, path in zip(shown, written, strict=True):
+        with replacing(path) as part, working(f"writing {path}"):
+            function(what, part, **options)
         narrate(f"wrote {path}")
     return written

@@ -7,9 +7,10 @@ that asking for help stays instant.
 from simcore.apps.commands.bench import bench
 from simcore.apps.commands.gantt import gantt
 from simcore.apps.commands.machines import machines
+from simcore.apps.commands.occupancy import occupancy
 from simcore.apps.commands.perfetto import perfetto
 from simcore.apps.commands.roofline import roofline
 from simcore.apps.commands.run import run
 from simcore.apps.commands.tui import tui
 
-COMMANDS = (run, tui, roofline, gantt, perfetto, machines, bench)
+COMMANDS = (run, tui, roofline, gantt, occupancy, perfetto, machines, bench)

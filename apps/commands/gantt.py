@@ -1,12 +1,12 @@
-"""simcore gantt: Draw what each engine does when, for print."""
+"""simcore gantt: draw what each engine does when, for print."""
 
 from __future__ import annotations
 
-from simcore.apps.options import Output, Sources, takes_sources
+from simcore.apps.options import Line, Output, Sources, Theme, Window, takes_sources, theme_named, window_ps
 from simcore.apps.views import write
 
 
-@takes_sources(several=False)
-def gantt(sources: Sources, output: Output = None) -> None:
+@takes_sources()
+def gantt(sources: Sources, output: Output = None, window: Window = None, line: Line = None, theme: Theme = "light") -> None:
     """Draw what each engine does when, for print."""
-    write("gantt", sources, output)
+    write("gantt", sources, output, window=window_ps(window), line=line, theme=theme_named(theme))

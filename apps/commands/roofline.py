@@ -1,12 +1,12 @@
-"""simcore roofline: Draw arithmetic intensity against the chip's ceilings"""
+"""simcore roofline: arithmetic intensity against the chip's ceilings."""
 
 from __future__ import annotations
 
-from simcore.apps.options import Output, Sources, takes_sources
+from simcore.apps.options import Output, Sources, Theme, takes_sources, theme_named
 from simcore.apps.views import write
 
 
 @takes_sources(several=True)
-def roofline(sources: Sources, output: Output = None) -> None:
+def roofline(sources: Sources, output: Output = None, theme: Theme = "light") -> None:
     """Draw arithmetic intensity against the chip's ceilings; several files on one picture."""
-    write("roofline", sources, output)
+    write("roofline", sources, output, theme=theme_named(theme))

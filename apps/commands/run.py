@@ -18,9 +18,11 @@ def run(
 ) -> None:
     """Run a kernel script and print each launch's summary; -o saves the run."""
     from simcore.apps.load import load
-    from simcore.apps.output import narrate, numbered
+    from simcore.apps.output import check_writable, narrate, numbered
     from simcore.viz import VIEWS
 
+    if output is not None:
+        check_writable(output)
     timelines = load(sources)
     if as_json:
         print(json.dumps([timeline.summary().to_dict() for timeline in timelines], indent=1))
