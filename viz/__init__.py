@@ -83,6 +83,7 @@ VIEWS: dict[str, View] = {
             kind="file",
             function="simcore.viz.perfetto:write",
             suffixes=(".pftrace",),
+            several=True,
             help="a trace for the Perfetto UI",
         ),
         View(
