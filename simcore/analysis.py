@@ -44,17 +44,21 @@ def kernel_rows(timeline: Timeline) -> np.ndarray:
     return np.flatnonzero(~setup[t.opcode]) if len(setup) else np.arange(len(t))
 
 
+def kernel_transfers(timeline: Timeline) -> np.ndarray:
+    """Rows of `dma` that are the kernel's own traffic: a measured profile also has the fetching of instructions."""
+    kinds = timeline.info.get("queue_types", {})
+    fetch = np.array([kinds.get(name) == "instruction" for name in timeline.queues], bool)
+    return np.flatnonzero(~fetch[timeline.dma.queue]) if fetch.any() else np.arange(len(timeline.dma))
+
+
 def span_ps(timeline: Timeline) -> tuple[int, int]:
     """From the kernel's first start to its last end; the runtime's set-up rows of a measured profile are outside."""
     rows = kernel_rows(timeline)
     t = timeline.instructions
     if timeline.kind == "simulated" or not len(rows):
         return 0, timeline.end_ps
-    end = max(int(t.end_ps[rows].max()), int(t.done_ps[rows].max()))
-    triggered = timeline.dma.instruction >= 0
-    if triggered.any():
-        end = max(end, int(timeline.dma.end_ps[triggered].max()))
-    return int(t.start_ps[rows].min()), end
+    ends = (t.end_ps[rows], t.done_ps[rows], timeline.dma.end_ps[kernel_transfers(timeline)])
+    return int(t.start_ps[rows].min()), max(int(end.max()) for end in ends if len(end))
 
 
 # ---------------------------------------------------------------------------------------------------- chains of waits

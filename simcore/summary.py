@@ -212,8 +212,8 @@ def _engine(timeline: Timeline, name: str, core: int, rows: np.ndarray, begin: i
 
 
 def _dma(timeline: Timeline, span: int) -> DmaFigures:
-    d = timeline.dma
-    busy = timeline.dma_busy_ps()
+    d = timeline.dma.take(analysis.kernel_transfers(timeline))
+    busy = union_ps(d.start_ps, d.end_ps)
     engine = d.core.astype(np.int64) * 4096 + d.engine
     used = np.unique(engine)
     each = [union_ps(d.start_ps[engine == e], d.end_ps[engine == e]) for e in used]
@@ -241,7 +241,8 @@ def _headline(s: Summary):
     rate = f" at {format.flop_rate(s.flops_per_s)}" if s.flops else ""
     yield (
         f"{format.flops(s.flops)}{rate}; HBM {format.size(s.hbm_read_bytes)} read, "
-        f"{format.size(s.hbm_write_bytes)} written, {format.rate(s.hbm_bytes_per_s)}; intensity {format.intensity(s.intensity)}"
+        f"{format.size(s.hbm_write_bytes)} written, {format.rate(s.hbm_bytes_per_s)}; "
+        f"intensity {format.intensity(s.intensity)}"
     )
     if s.bound_ps:
         yield (
