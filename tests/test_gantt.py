@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def test_shares_are_the_covered_part_of_each_column(seed, columns):
     end = start + rng.integers(0, 1500, 200)
     share = binning.shares_of(start, end, (0, 10_000), columns)
     edges = np.linspace(0, 10_000, columns + 1)
-    direct = [np.maximum(0, np.minimum(end, b) - np.maximum(start, a)).sum() for a, b in zip(edges, edges[1:])]
+    direct = [np.maximum(0, np.minimum(end, b) - np.maximum(start, a)).sum() for a, b in itertools.pairwise(edges)]
     np.testing.assert_allclose(share * (10_000 / columns), direct, atol=1e-6)
 
 
@@ -48,7 +49,7 @@ def test_steps_keep_extremes(columns):
     value[250] = 9.0
     _, low, high = binning.steps(time, value, (0, 10_000), columns)
     assert high.max() == 9.0 and (low <= high).all()
-    t, low, high = binning.steps(time, value, (int(time[250]), int(time[250]) + 1), columns)
+    _, low, high = binning.steps(time, value, (int(time[250]), int(time[250]) + 1), columns)
     assert high[0] >= value[time <= time[250]][-1] - 1e-12
 
 
