@@ -42,9 +42,7 @@ def flash_attn(q, k, v, scale=None, causal=False):
         scale = 1.0 / math.sqrt(depth)
 
     out = nl.ndarray((heads, length, depth), dtype=q.dtype, buffer=nl.shared_hbm)
-    identity = nl.ndarray((TILE, TILE), dtype=q.dtype, buffer=nl.sbuf)
-    diagonal = nl.ndarray((TILE, TILE), dtype=q.dtype, buffer=nl.sbuf)
-    fill_constants(identity, diagonal)
+    identity, diagonal = mask_operands(q.dtype) if causal else (None, None)
 
     passes = plan_passes(heads, kv_heads, length // TILE)
     visits = plan_visits(passes, keys, causal)
@@ -86,16 +84,19 @@ def check(q, k, v, causal):
     assert not causal or length == keys, f"causal attention needs as many keys as queries, not {keys} and {length}"
 
 
-def fill_constants(identity, diagonal):
+def mask_operands(dtype):
     """identity: 1 where partition == column. diagonal: 0 where partition >= column, else a large negative number."""
-    ones = nl.ndarray((TILE, TILE), dtype=identity.dtype, buffer=nl.sbuf)
+    ones = nl.ndarray((TILE, TILE), dtype=dtype, buffer=nl.sbuf)
     nisa.memset(dst=ones, value=1.0)
+    identity = nl.ndarray((TILE, TILE), dtype=dtype, buffer=nl.sbuf)
     nisa.affine_select(dst=identity, pattern=[[-1, TILE]], channel_multiplier=1, on_true_tile=ones,
                        on_false_value=0.0, cmp_op=nl.equal)
-    zeros = nl.ndarray((TILE, TILE), dtype=diagonal.dtype, buffer=nl.sbuf)
+    zeros = nl.ndarray((TILE, TILE), dtype=dtype, buffer=nl.sbuf)
     nisa.memset(dst=zeros, value=0.0)
+    diagonal = nl.ndarray((TILE, TILE), dtype=dtype, buffer=nl.sbuf)
     nisa.affine_select(dst=diagonal, pattern=[[-1, TILE]], channel_multiplier=1, on_true_tile=zeros,
                        on_false_value=MASKED, cmp_op=nl.greater_equal)
+    return identity, diagonal
 
 
 # The plan: which query tiles pass over which keys, in which order. Only integers, nothing is computed yet.
