@@ -192,8 +192,8 @@ def _nothing_launched(file: Path) -> str:
 def _explained(error: Exception, file: Path) -> SimcoreError:
     """The error as a sentence with the line of the kernel or script it arose on."""
     if isinstance(error, SimcoreError):
-        if error.site is None:
-            error.site = _innermost(error)
+        found = error.site or _innermost(error)
+        error.site = found and Site(_short(found.file), found.line, found.function)
         return error
     if isinstance(error, SyntaxError):
         return ScriptError(f"{error.msg}: {(error.text or '').strip()}", site=Site(error.filename or str(file), error.lineno or 0))
