@@ -138,9 +138,9 @@ class Row:
         return self
 
     def cost(self, fn):
-        """fn(v, machine) -> tuple of Op: the chip instructions of a variant."""
+        """fn(v, machine) -> tuple of Op: the chip instructions of a variant.  Returns fn, so one rule can serve several rows."""
         self.cost_fn = fn
-        return self
+        return fn
 
     def resolve(self, fn):
         """fn(rec, *args) -> args: settle arguments that depend on what happened before (PSUM accumulation)."""

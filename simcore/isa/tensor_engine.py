@@ -6,7 +6,7 @@ import numpy as np
 
 from simcore.dtypes import float8_e4m3, float8_e5m2, float32
 from simcore.isa.operand import rows
-from simcore.isa.table import TENSOR, MatmulPerfMode, Read, Update, instruction, require
+from simcore.isa.table import TENSOR, MatmulPerfMode, Op, Read, Update, instruction, require
 from simcore.tensor import psum, sbuf
 
 
@@ -111,3 +111,31 @@ def _moved_bits(a, b):
 @nc_matmul.flops
 def _(v):
     return 2 * v["stationary"].shape[0] * v["dst"].shape[0] * v["moving"].free
+
+
+@nc_matmul.cost
+def _(v, machine):
+    return matmul_ops(v, machine, v["stationary"], v["moving"], "stationary", "moving")
+
+
+def matmul_ops(v, machine, stationary, moving, s_name, m_name):
+    """LDWEIGHTS + MATMUL, once per pass (fp32: two passes of two cycles per column)."""
+    pe = machine.tensor
+    kind = {4: "fp32", 2: "bf16", 1: "fp8"}[moving.dtype.itemsize]
+    passes = int(pe.passes[kind])
+    pair = 2 if double_row(v.params.get("perf_mode")) else 1
+    columns, width = stationary.free // pair, moving.free // pair
+    rate = pe.cycles_per_column[kind]
+    if stationary.shape[0] <= pe.short_contraction_rows:
+        rate *= pe.short_contraction_factor
+    load = max(1, round(columns * pe.stationary_cycles_per_column))
+    stream = max(pe.min_issue_cycles, width * rate) + pe.issue_overhead_cycles
+    latency = pe.ps(stream + pe.pipeline_latency_cycles)
+    macs = stationary.shape[0] * pair * columns * width // passes
+    out = []
+    for i in range(passes):
+        out.append(Op(engine=TENSOR, opcode="LDWEIGHTS", issue_ps=pe.ps(pe.issue_overhead_cycles), latency_ps=pe.ps(load), reads=(s_name,),
+                      pe_cycles=0, dtype=kind))
+        out.append(Op(engine=TENSOR, opcode="MATMUL", issue_ps=pe.ps(stream), latency_ps=latency, reads=(m_name, "dst"),
+                      writes=("dst",) if i == passes - 1 else (), elements=macs, flops=2 * macs, pe_cycles=round(width * rate), dtype=kind))
+    return tuple(out)

@@ -1,0 +1,166 @@
+"""Addresses: where each tile lies, and which earlier tiles' place it takes.
+
+The compiler gives a tile an address for as long as it is alive (first to last access).  It spreads tiles over the free
+memory before it uses a place again, because a tile that takes a used place waits for the last reader of the one before.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+
+from simcore.errors import CapacityError
+from simcore.machine import Machine
+from simcore.tensor import psum, sbuf
+from simcore.trace import Trace
+
+ALIGN = 32
+
+
+class Arena:
+    """Free intervals of a memory, taken in rotation."""
+
+    def __init__(self, size: int):
+        self.size = size
+        self.free: list[tuple[int, int]] = [(0, size)]
+        self.at = 0
+
+    def take(self, size: int) -> int | None:
+        """The first free place of `size` at or after the last one taken, else the first free place, else None."""
+        fallback = None
+        for i, (a, b) in enumerate(self.free):
+            start = max(a, self.at)
+            if b - start >= size:
+                return self._cut(i, start, size)
+            if fallback is None and b - a >= size:
+                fallback = i
+        if fallback is None:
+            return None
+        return self._cut(fallback, self.free[fallback][0], size)
+
+    def _cut(self, i: int, start: int, size: int) -> int:
+        a, b = self.free[i]
+        left = [(a, start)] if start > a else []
+        right = [(start + size, b)] if start + size < b else []
+        self.free[i:i + 1] = left + right
+        self.at = start + size if start + size < self.size else 0
+        return start
+
+    def give(self, start: int, size: int) -> None:
+        """Return a place, merging it with free neighbours."""
+        end = start + size
+        i = 0
+        while i < len(self.free) and self.free[i][1] < start:
+            i += 1
+        j = i
+        while j < len(self.free) and self.free[j][0] <= end:
+            start, end = min(start, self.free[j][0]), max(end, self.free[j][1])
+            j += 1
+        self.free[i:j] = [(start, end)]
+
+
+class Placement:
+    """Where the tiles of a trace lie.
+
+    address      per storage: byte within the partition, -1 for HBM and unused tiles
+    size         bytes per partition
+    born, died   first and last instruction that touches it
+    before       (earlier storage, later storage): the later one takes (part of) the earlier one's place
+    """
+
+    def __init__(self, count: int):
+        self.address = np.full(count, -1, np.int64)
+        self.size = np.zeros(count, np.int64)
+        self.born = np.full(count, -1, np.int64)
+        self.died = np.full(count, -1, np.int64)
+        self.before: list[tuple[int, int]] = []
+
+
+def place(trace: Trace, machine: Machine) -> Placement:
+    """Give every on-chip tile an address.  Raises CapacityError, naming what fills the memory, when it does not fit."""
+    placement = Placement(len(trace.storages))
+    instruction = np.repeat(np.arange(len(trace)), np.diff(trace.access_start))
+    storage = trace.region_storage[trace.access]
+    placement.died[storage] = instruction          # the last assignment of a repeated index wins: instructions ascend
+    placement.born[storage[::-1]] = instruction[::-1]
+    for core in range(max(1, trace.cores)):
+        for buffer in (sbuf, psum):
+            _place_memory(trace, machine, placement, buffer, core)
+    return placement
+
+
+def _capacity(machine: Machine, buffer) -> tuple[int, int]:
+    """(bytes per partition, granularity of a place)."""
+    if buffer is psum:
+        return machine.psum.banks * machine.psum.bank_bytes_per_partition, machine.psum.bank_bytes_per_partition
+    return machine.sbuf.get("usable_bytes_per_partition") or machine.sbuf.bytes_per_partition, ALIGN
+
+
+def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: int) -> None:
+    size, grain = _capacity(machine, buffer)
+    tiles = [s for s in trace.storages if s.buffer is buffer and s.core == core and p.born[s.id] >= 0]
+    tiles.sort(key=lambda s: (p.born[s.id], s.id))
+    arena = Arena(size)
+    alive: list[tuple[int, int, int, int]] = []                  # (died, id, address, size)
+    held = _Occupants()
+    for s in tiles:
+        born, died = int(p.born[s.id]), int(p.died[s.id])
+        need = -(-max(1, s.bytes_per_partition) // grain) * grain if s.address is None else s.bytes_per_partition
+        p.size[s.id] = need
+        if s.address is not None:
+            start = s.address[-1]
+            if start + need > size:
+                raise CapacityError(f"tile {s.name} at byte {start} of a partition needs {need} bytes and leaves the {size} of {buffer.value}", site=_site(trace, s))
+        else:
+            while alive and alive[0][0] < born:
+                _, _, at, n = heapq.heappop(alive)
+                arena.give(at, n)
+            start = arena.take(need)
+            if start is None:
+                _overflow(trace, p, tiles, s, buffer, size, need)
+            heapq.heappush(alive, (died, s.id, start, need))
+        p.address[s.id] = start
+        for other in held.replace(start, start + need, s.id):
+            if p.died[other] < died or s.address is not None:
+                p.before.append((other, s.id))
+
+
+class _Occupants:
+    """Who held each byte range last."""
+
+    def __init__(self):
+        self.spans: list[tuple[int, int, int]] = []       # (start, end, storage), disjoint, ascending
+
+    def replace(self, start: int, end: int, storage: int) -> list[int]:
+        out, spans = [], []
+        for a, b, s in self.spans:
+            if b <= start or end <= a:
+                spans.append((a, b, s))
+                continue
+            out.append(s)
+            if a < start:
+                spans.append((a, start, s))
+            if end < b:
+                spans.append((end, b, s))
+        spans.append((start, end, storage))
+        spans.sort()
+        self.spans = spans
+        return list(dict.fromkeys(out))
+
+
+def _site(trace, storage):
+    return trace.sites[storage.site] if storage.site is not None and storage.site >= 0 else None
+
+
+def _overflow(trace, p, tiles, storage, buffer, size, need):
+    born = p.born[storage.id]
+    alive = [t for t in tiles if p.address[t.id] >= 0 and p.died[t.id] >= born and p.born[t.id] <= born]
+    alive.sort(key=lambda t: -p.size[t.id])
+    used = int(sum(p.size[t.id] for t in alive))
+    lines = ", ".join(f"{t.name} {p.size[t.id]} B ({'x'.join(map(str, t.shape))} {t.dtype}"
+                      + (f", line {_site(trace, t).line}" if _site(trace, t) else "") + ")" for t in alive[:5])
+    more = f" and {len(alive) - 5} more" if len(alive) > 5 else ""
+    hint = "use fewer or smaller tiles at once, or evict results to SBUF sooner" if buffer is psum else "use smaller tiles, or load them later"
+    raise CapacityError(f"{buffer.value.upper()} is full: tile {storage.name} needs {need} bytes per partition, {used} of {size} are in use by "
+                        f"{len(alive)} tiles: {lines}{more}; {hint}", site=_site(trace, storage))
