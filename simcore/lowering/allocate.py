@@ -7,6 +7,7 @@ memory before it uses a place again, because a tile that takes a used place wait
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left, bisect_right
 
 import numpy as np
 
@@ -127,25 +128,30 @@ def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: in
 
 
 class _Occupants:
-    """Who held each byte range last."""
+    """Who held each byte range last: disjoint spans, ascending, in parallel lists."""
 
     def __init__(self):
-        self.spans: list[tuple[int, int, int]] = []       # (start, end, storage), disjoint, ascending
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+        self.holders: list[int] = []
 
     def replace(self, start: int, end: int, storage: int) -> list[int]:
-        out, spans = [], []
-        for a, b, s in self.spans:
-            if b <= start or end <= a:
-                spans.append((a, b, s))
-                continue
-            out.append(s)
-            if a < start:
-                spans.append((a, start, s))
-            if end < b:
-                spans.append((end, b, s))
-        spans.append((start, end, storage))
-        spans.sort()
-        self.spans = spans
+        """Give [start, end) to `storage`; returns who held parts of it."""
+        i = bisect_right(self.starts, start)
+        if i and self.ends[i - 1] > start:
+            i -= 1
+        j = bisect_left(self.starts, end, i)
+        out = self.holders[i:j]
+        starts, ends, holders = [start], [end], [storage]
+        if i < j and self.starts[i] < start:
+            starts.insert(0, self.starts[i])
+            ends.insert(0, start)
+            holders.insert(0, self.holders[i])
+        if i < j and self.ends[j - 1] > end:
+            starts.append(end)
+            ends.append(self.ends[j - 1])
+            holders.append(self.holders[j - 1])
+        self.starts[i:j], self.ends[i:j], self.holders[i:j] = starts, ends, holders
         return list(dict.fromkeys(out))
 
 
