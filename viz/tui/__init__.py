@@ -24,7 +24,9 @@ def run(timelines: list[Timeline], **options) -> None:
     if not timelines or len(timelines) > MOST_RUNS:
         raise UsageError(f"the terminal view shows one run, or two side by side; it was given {len(timelines)}")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("the terminal view needs a terminal; use `simcore run` for a summary, or `simcore report` for a page")
+        raise UsageError(
+            "the terminal view needs a terminal; use `simcore run` for a summary, or `simcore report` for a page"
+        )
     from simcore.viz.tui.app import TimelineApp
 
     TimelineApp(list(timelines), **options).run()

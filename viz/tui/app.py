@@ -11,9 +11,8 @@ from textual.screen import Screen
 from simcore.timeline import Timeline
 from simcore.viz.tui.inks import THEMES, inks_of
 from simcore.viz.tui.keys import KEYS
-from simcore.viz.tui.model import query
-from simcore.viz.tui.model import view as v
-from simcore.viz.tui.model.runs import Runs
+from simcore.viz.tui.model import find, query
+from simcore.viz.tui.model.runs import align
 from simcore.viz.tui.model.view import Matches
 from simcore.viz.tui.screen import TimelineScreen
 
@@ -28,7 +27,7 @@ class TimelineApp(App[None]):
 
     def __init__(self, timelines: list[Timeline], *, export_to: Path | str = "."):
         super().__init__()
-        self.runs = Runs(tuple(timelines))
+        self.runs, self.moved = align(timelines)
         self.export_to = Path(export_to)
         for theme in THEMES:
             self.register_theme(theme)
@@ -36,7 +35,7 @@ class TimelineApp(App[None]):
         self.main: TimelineScreen | None = None
 
     def get_default_screen(self) -> Screen:
-        self.main = TimelineScreen(self.runs, inks_of(self.current_theme))
+        self.main = TimelineScreen(self.runs, self.moved, inks_of(self.current_theme))
         return self.main
 
     def on_mount(self) -> None:
@@ -60,7 +59,10 @@ class TimelineApp(App[None]):
 
     def action_export(self) -> None:
         """Write the frame as SVG beside where simcore was started; never over an existing file."""
-        name = "".join(c if c.isalnum() or c in "-_" else "-" for c in self.runs.timelines[0].name).strip("-") or "timeline"
+        name = (
+            "".join(c if c.isalnum() or c in "-_" else "-" for c in self.runs.timelines[0].name).strip("-")
+            or "timeline"
+        )
         path = self.export_to / f"{name}.svg"
         number = 1
         while path.exists():
@@ -81,22 +83,28 @@ class TimelineApp(App[None]):
         if main is None:
             return
         for i, key in enumerate(KEYS):
-            action = f"screen.key({i})" if key.move else key.action
-            if key.action != "palette":
-                yield SystemCommand(f"{key.title[0].upper()}{key.title[1:]}  [{key.shown}]".replace("[", "("). replace("]", ")"),
-                                    key.help, lambda action=action: main.run_action(action))
+            action = f"key({i})" if key.move else key.action
+            if key.action != "app.palette":
+                name = f"{key.title[0].upper()}{key.title[1:]} ({key.shown})"
+                yield SystemCommand(name, key.help, lambda action=action: main.run_action(action))
         yield SystemCommand("Change theme", "choose among all themes", self.action_change_theme)
         for opcode in sorted({o for t in self.runs.timelines for o in t.opcodes}):
-            yield SystemCommand(f"Find {opcode}", "go to the next instruction of this opcode", lambda o=opcode: self._find(f"op:{o}"))
-            yield SystemCommand(f"Filter {opcode}", "dim everything but this opcode", lambda o=opcode: self._filter(f"op:{o}"))
+            yield SystemCommand(
+                f"Find {opcode}", "go to the next instruction of this opcode", lambda o=opcode: self._find(f"op:{o}")
+            )
+            yield SystemCommand(
+                f"Filter {opcode}", "dim everything but this opcode", lambda o=opcode: self._filter(f"op:{o}")
+            )
         for site in sorted({(s.file, s.line) for t in self.runs.timelines for s in t.sites}):
             where = f"{site[0].rsplit('/', 1)[-1]}:{site[1]}"
-            yield SystemCommand(f"Line {where}", "dim everything this line did not issue", lambda w=where: self._filter(f"line:{w}"))
+            yield SystemCommand(
+                f"Line {where}", "dim everything this line did not issue", lambda w=where: self._filter(f"line:{w}")
+            )
 
     def _find(self, text: str) -> None:
         if self.main is not None and self.main.view is not None:
-            self.main.view = v.find(self.main.view, Matches.of(query.parse(text), self.runs))
+            self.main.view = find.find(self.main.view, Matches.of(query.parse(text), self.runs))
 
     def _filter(self, text: str) -> None:
         if self.main is not None and self.main.view is not None:
-            self.main.view = v.set_filter(self.main.view, Matches.of(query.parse(text), self.runs))
+            self.main.view = find.set_filter(self.main.view, Matches.of(query.parse(text), self.runs))

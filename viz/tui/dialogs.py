@@ -27,8 +27,11 @@ from simcore.viz.tui.model.view import Matches
 class HelpScreen(ModalScreen[None]):
     """Keys, mouse, symbols and the words of a search."""
 
-    BINDINGS = [Binding("escape,q,question_mark,enter", "dismiss", "close"), Binding("j", "scroll(1)", show=False),
-                Binding("k", "scroll(-1)", show=False)]
+    BINDINGS = [
+        Binding("escape,q,question_mark,enter", "dismiss", "close"),
+        Binding("j", "scroll(1)", show=False),
+        Binding("k", "scroll(-1)", show=False),
+    ]
 
     def __init__(self, inks: Inks):
         super().__init__()
@@ -51,15 +54,27 @@ def help_text(inks: Inks) -> Group:
         parts.append(_table(group, [(k.shown, k.help) for k in KEYS if k.group == group], inks))
     parts.append(_table("Mouse", MOUSE, inks))
     words = [line.strip() for line in (query.__doc__ or "").splitlines()[2:] if line.strip()]
-    parts.append(Group(Text("\nWords of search and filter", style=f"bold {inks.accent}"), *(Text("  " + w) for w in words)))
-    parts.append(_table("Lanes", [
-        ("[NAME]", "the chosen instruction"), ("NAME", "an instruction that fills its columns; ▏ is the seam to the next"),
-        ("▁▂▃▄▅▆▇█", "many in one column: the height is the share of the time the engine is busy"),
-        ("░", "not chosen by the filter, or not on the critical path"), ("╵", "something that takes no time"),
-        ("· dma ·", "idle, and what the next instruction waits for"),
-    ], inks))
+    parts.append(
+        Group(Text("\nWords of search and filter", style=f"bold {inks.accent}"), *(Text("  " + w) for w in words))
+    )
+    parts.append(
+        _table(
+            "Lanes",
+            [
+                ("[NAME]", "the chosen instruction"),
+                ("NAME", "an instruction that fills its columns; ▏ is the seam to the next"),
+                ("▁▂▃▄▅▆▇█", "many in one column: the height is the share of the time the engine is busy"),
+                ("░", "not chosen by the filter, or not on the critical path"),
+                ("╵", "something that takes no time"),
+                ("· dma ·", "idle, and what the next instruction waits for"),
+            ],
+            inks,
+        )
+    )
     parts.append(_table("Waits", [(f"{ink.symbol} {name}", ink.meaning) for name, ink in palette.CAUSES.items()], inks))
-    parts.append(_table("Engines", [(f"{ink.symbol} {name}", ink.meaning) for name, ink in palette.ENGINES.items()], inks))
+    parts.append(
+        _table("Engines", [(f"{ink.symbol} {name}", ink.meaning) for name, ink in palette.ENGINES.items()], inks)
+    )
     return Group(*parts)
 
 
@@ -131,12 +146,10 @@ class Prompt(Horizontal):
         try:
             found = self.matches(event.value)
         except UsageError:
-            return   # the sentence stands beside the line
+            return  # the sentence stands beside the line
         self.close()
         self.post_message(self.Done(found, self.filtering))
 
     def action_close(self) -> None:
         self.close()
         self.post_message(self.Closed())
-
-

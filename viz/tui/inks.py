@@ -48,7 +48,9 @@ class Inks:
         if kind == "cause":
             return style(self.cause(name), None)
         return {
-            "label": style(self.muted, None), "dim": style(self.muted, None), "strong": style(self.text, None, bold=True),
+            "label": style(self.muted, None),
+            "dim": style(self.muted, None),
+            "strong": style(self.text, None, bold=True),
             "warn": style(self.cause("reuse"), None, bold=True),
         }.get(kind, style(self.text, None))
 
@@ -76,11 +78,19 @@ def style(colour: str | None, background: str | None, *, bold: bool = False, rev
 def _theme(name: str, which: palette.Theme, **changes) -> Theme:
     surface = palette.SURFACES[which]
     return Theme(
-        name=name, dark=which == "dark", primary=palette.engine("Tensor", which), secondary=palette.engine("Vector", which),
-        accent=palette.engine("DMA", which), success=palette.engine("Scalar", which), warning=palette.engine("Vector", which),
-        error=palette.CRITICAL.on(which), foreground=changes.get("foreground", surface.text),
-        background=changes.get("background", surface.background), surface=changes.get("surface", surface.panel),
-        panel=changes.get("panel", surface.panel), variables={"footer-key-foreground": palette.engine("DMA", which)},
+        name=name,
+        dark=which == "dark",
+        primary=palette.engine("Tensor", which),
+        secondary=palette.engine("Vector", which),
+        accent=palette.engine("DMA", which),
+        success=palette.engine("Scalar", which),
+        warning=palette.engine("Vector", which),
+        error=palette.CRITICAL.on(which),
+        foreground=changes.get("foreground", surface.text),
+        background=changes.get("background", surface.background),
+        surface=changes.get("surface", surface.panel),
+        panel=changes.get("panel", surface.panel),
+        variables={"footer-key-foreground": palette.engine("DMA", which)},
     )
 
 
@@ -98,7 +108,13 @@ def inks_of(theme: Theme) -> Inks:
     background, text = theme.background or surface.background, theme.foreground or surface.text
     try:
         Color.parse(background), Color.parse(text)
-    except ValueError:   # "ansi_default" of textual's ANSI themes
+    except ValueError:  # "ansi_default" of textual's ANSI themes
         background, text = surface.background, surface.text
-    return Inks(theme.dark, background, text, blend(text, background, 0.35), blend(text, background, 0.9),
-                palette.engine("DMA", "dark" if theme.dark else "light"))
+    return Inks(
+        theme.dark,
+        background,
+        text,
+        blend(text, background, 0.35),
+        blend(text, background, 0.9),
+        palette.engine("DMA", "dark" if theme.dark else "light"),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 from rich.segment import Segment
@@ -23,8 +23,8 @@ from simcore.viz.tui.model.window import precise, ticks
 GUTTER = 18
 """Columns left of the time axis: marker, name, figure."""
 
-UP = " ▁▂▃▄▅▆▇█"       # busy share, or height of a graph, in eighths
-RIGHT = " ▏▎▍▌▋▊▉█"     # from the left edge, in eighths
+UP = " ▁▂▃▄▅▆▇█"  # busy share, or height of a graph, in eighths
+RIGHT = " ▏▎▍▌▋▊▉█"  # from the left edge, in eighths
 CURSOR, CHOSEN, TICK, IDLE, DIMMED = "│", "◆", "╵", "·", "░"
 
 
@@ -37,7 +37,9 @@ class Row:
         self.background: list[str | None] = [background] * width
         self.bold = [False] * width
 
-    def put(self, column: int, text: str, colour: str | None = None, background: str | None = None, bold: bool = False) -> None:
+    def put(
+        self, column: int, text: str, colour: str | None = None, background: str | None = None, bold: bool = False
+    ) -> None:
         """Write a text from a column on; what falls outside is cut.  Colours not given stay."""
         for i, letter in enumerate(text, column):
             if 0 <= i < len(self.text):
@@ -62,7 +64,7 @@ def strip(gutter: list[Segment], row: Row) -> Strip:
 
 
 def gutter(inks: Inks, name: str, figure: str, colour: str, marked: bool = False) -> list[Segment]:
-    """"▶Tensor      87 % "."""
+    """ "▶Tensor      87 % "."""
     room = GUTTER - 2
     name = name[: room - len(figure) - 1] if figure else name[:room]
     return [
@@ -87,10 +89,16 @@ class Look:
 def look(lane: Lane, inks: Inks) -> Look:
     """The busiest kind has the engine's own colour.  A lane of the critical path has its engines' colours."""
     if lane.engine == "Critical":
-        return Look({i: inks.engine(n) for i, n in enumerate(lane.names)},
-                    {i: palette.ENGINES[n].symbol for i, n in enumerate(lane.names)}, lane.names)
+        known = [n if n in palette.ENGINES else "" for n in lane.names]
+        return Look(
+            {i: inks.engine(n) if n else inks.muted for i, n in enumerate(known)},
+            {i: palette.ENGINES[n].symbol if n else lane.names[i][0] for i, n in enumerate(known)},
+            lane.names,
+        )
     order = by_time(lane)
-    return Look({k: inks.shade(lane.engine, rank) for rank, k in enumerate(order)}, letters(order, lane.names), lane.names)
+    return Look(
+        {k: inks.shade(lane.engine, rank) for rank, k in enumerate(order)}, letters(order, lane.names), lane.names
+    )
 
 
 def by_time(lane: Lane) -> list[int]:
@@ -129,7 +137,7 @@ def paint_lane(view: View, lane: Lane, inks: Inks, looks: Look, height: int, cho
     if view.item is not None and chosen:
         _chosen(rows, view, lane, inks)
     share = fmt.percent(float(lane.fraction(edges[[0, -1]])[0])).replace(" ", "")
-    first = gutter(inks, view.runs.label(lane), share, inks.engine(lane.engine), chosen)
+    first = gutter(inks, view.runs.label(lane, view.folded), share, inks.engine(lane.engine), chosen)
     blank = gutter(inks, "", "", inks.muted)
     middle = (height - 1) // 2
     return [strip(first if i == middle else blank, row) for i, row in enumerate(rows)]
@@ -183,7 +191,7 @@ def _names(rows: list[Row], cells: Cells, lane: Lane, looks: Look, inks: Inks) -
     """A seam where one block follows another, and each block's name as far as it fits (its letter at least)."""
     middle = rows[(len(rows) - 1) // 2]
     change = np.flatnonzero(np.diff(cells.block, prepend=-2)).tolist() + [len(cells.block)]
-    for first, until in zip(change, change[1:]):
+    for first, until in pairwise(change):
         if cells.block[first] < 0:
             continue
         kind = int(cells.kind[first])
@@ -204,7 +212,7 @@ def _waits(row: Row, view: View, lane: Lane, cells: Cells, edges: np.ndarray, in
     idle = (cells.fraction == 0) & ~cells.tick
     change = np.flatnonzero(np.diff(idle.astype(np.int8), prepend=2)).tolist() + [len(idle)]
     causes = view.runs.timelines[lane.run].instructions.wait_cause
-    for first, until in zip(change, change[1:]):
+    for first, until in pairwise(change):
         if not idle[first]:
             continue
         place = int(np.searchsorted(lane.start, edges[first]))
@@ -288,7 +296,7 @@ def paint_axis(view: View, inks: Inks, height: int) -> list[Strip]:
     """Round times, and the cursor's time with its digits; from two lines on each on its own."""
     row = Row(view.width, inks.muted, None)
     for tick in ticks(view.window, view.width):
-        row.put(tick.column, "╷" + tick.label)
+        row.put(tick.column, "╷" + tick.label if tick.column + len(tick.label) < view.width else "╷")
     rows = [row]
     if height > 1:
         rows.insert(0, Row(view.width, inks.muted, None))
@@ -303,7 +311,13 @@ def paint_axis(view: View, inks: Inks, height: int) -> list[Strip]:
     if 0 <= column < view.width:
         text = precise(view.time_ps, view.window, view.width)
         left = column + len(text) + 2 <= view.width
-        rows[0].put(column if left else column - len(text), f"▼{text} " if left else f" {text}▼"[1:], inks.background, inks.accent, bold=True)
+        rows[0].put(
+            column if left else column - len(text),
+            f"▼{text} " if left else f" {text}▼"[1:],
+            inks.background,
+            inks.accent,
+            bold=True,
+        )
     span = fmt.time(view.window.span_ps)
     first = gutter(inks, "window", span, inks.muted)
     return [strip(first if i == 0 else gutter(inks, "", "", inks.muted), row) for i, row in enumerate(rows)]
@@ -339,7 +353,10 @@ def legend(view: View, lane: Lane, looks: Look, inks: Inks, width: int) -> list[
     for kind in sorted(busy, key=lambda k: -busy[k]):
         share = fmt.percent(busy[kind] / total).replace(" ", "")
         colour = looks.colour.get(kind, inks.muted)
-        texts = [(f" {looks.letter[kind]} ", style(readable(colour), colour, bold=True)), (f" {looks.names[kind]} {share}  ", style(inks.text, None))]
+        texts = [
+            (f" {looks.letter[kind]} ", style(readable(colour), colour, bold=True)),
+            (f" {looks.names[kind]} {share}  ", style(inks.text, None)),
+        ]
         used += sum(len(t) for t, _ in texts)
         if used > width or not busy[kind]:
             break

@@ -12,15 +12,16 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
+from simcore.analysis import span_ps
 from simcore.viz import format as fmt
 from simcore.viz.tui import paint
 from simcore.viz.tui.arrange import Arrangement, arrange
 from simcore.viz.tui.dialogs import HelpScreen, Prompt
 from simcore.viz.tui.inks import Inks
 from simcore.viz.tui.keys import KEYS
-from simcore.viz.tui.model import view as v
+from simcore.viz.tui.model import find, moves
 from simcore.viz.tui.model.runs import Runs
-from simcore.viz.tui.model.view import View
+from simcore.viz.tui.model.view import View, open_view
 from simcore.viz.tui.widgets.panels import PANELS, Panel
 from simcore.viz.tui.widgets.timeline import Axis, Graphs, Lanes, Minimap, OnAxis
 
@@ -28,20 +29,29 @@ from simcore.viz.tui.widgets.timeline import Axis, Graphs, Lanes, Minimap, OnAxi
 class TimelineScreen(Screen[None]):
     """Shows a View.  `view` is replaced as a whole by each move; the widgets follow it."""
 
+    AUTO_FOCUS = ""  # keys belong to the screen until a search is typed
+
     view: reactive[View | None] = reactive(None)
     inks: reactive[Inks | None] = reactive(None)
 
     BINDINGS = [
-        Binding(key.keys, f"key({i})" if key.move else key.action, key.title, show=key.footer, key_display=key.shown.split()[0])
-        for i, key in enumerate(KEYS)
+        Binding(
+            key.keys,
+            f"key({KEYS.index(key)})" if key.move else key.action,
+            key.title,
+            show=key.footer > 0,
+            key_display=key.shown.split()[0],
+        )
+        for key in sorted(KEYS, key=lambda key: key.footer or len(KEYS))
     ]
 
-    def __init__(self, runs: Runs, inks: Inks):
+    def __init__(self, runs: Runs, moved: tuple[int, ...], inks: Inks):
         super().__init__()
         self.runs = runs
+        self.moved = moved
         self.panel = "chosen"
         self.panels = "normal"
-        self.set_reactive(TimelineScreen.view, v.open_view(runs))
+        self.set_reactive(TimelineScreen.view, open_view(runs))
         self.set_reactive(TimelineScreen.inks, inks)
 
     def compose(self) -> ComposeResult:
@@ -56,10 +66,11 @@ class TimelineScreen(Screen[None]):
         with Horizontal(id="panels"):
             for name in PANELS:
                 yield Panel(name).data_bind(**bound)
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        self.query_one("#title", Static).update(title(self.runs))
+        self.query_one("#title", Static).update(title(self.runs, self.moved))
+        self.watch_view(None, self.view)
 
     # ------------------------------------------------------------------------------------ room
 
@@ -115,7 +126,7 @@ class TimelineScreen(Screen[None]):
         if self.view.matches is None:
             self.action_search()
         else:
-            self.view = v.find(self.view, self.view.matches, by)
+            self.view = find.find(self.view, self.view.matches, by)
 
     def action_search(self) -> None:
         self.query_one(Prompt).open(filtering=False)
@@ -126,15 +137,15 @@ class TimelineScreen(Screen[None]):
 
     def action_clear(self) -> None:
         assert self.view is not None
-        self.view = replace(v.set_filter(self.view, None), critical=False, mark_ps=None)
+        self.view = replace(find.set_filter(self.view, None), critical=False, mark_ps=None)
 
     def on_prompt_done(self, message: Prompt.Done) -> None:
         self.set_focus(None)
         assert self.view is not None
         if message.filtering:
-            self.view = v.set_filter(self.view, message.matches)
+            self.view = find.set_filter(self.view, message.matches)
         elif message.matches is not None:
-            self.view = v.find(self.view, message.matches)
+            self.view = find.find(self.view, message.matches)
 
     def on_prompt_closed(self) -> None:
         self.set_focus(None)
@@ -166,40 +177,44 @@ class TimelineScreen(Screen[None]):
         assert view is not None
         lane = message.lane if message.lane >= 0 else view.lane
         if message.column < 0:
-            self.view = v.step_lane(view, lane - view.lane)
+            self.view = moves.step_lane(view, lane - view.lane)
         elif message.lane >= 0:
-            self.view = replace(v.click(view, lane, message.column), mark_ps=None)
+            self.view = replace(moves.click(view, lane, message.column), mark_ps=None)
         else:
-            self.view = replace(v.at_time(view, view.window.time(message.column, view.width)), mark_ps=None)
+            self.view = replace(moves.at_time(view, view.window.time(message.column, view.width)), mark_ps=None)
 
     def on_on_axis_dragged(self, message: OnAxis.Dragged) -> None:
         assert self.view is not None
-        self.view = v.drag(self.view, message.column)
+        self.view = moves.drag(self.view, message.column)
 
     def on_on_axis_doubled(self) -> None:
         assert self.view is not None
-        self.view = v.zoom_in_on(self.view)
+        self.view = moves.zoom_in_on(self.view)
 
     def on_on_axis_wheel(self, message: OnAxis.Wheel) -> None:
         view = self.view
         assert view is not None
         at = view.window.time(message.column, view.width)
-        self.view = v.pan(view, -0.1 * message.by) if message.pan else v.zoom(view, 1.25**message.by, at)
+        self.view = moves.pan(view, -0.1 * message.by) if message.pan else moves.zoom(view, 1.25**message.by, at)
 
     def on_minimap_jump(self, message: Minimap.Jump) -> None:
         assert self.view is not None
-        self.view = v.center(self.view, message.time_ps)
+        self.view = moves.center(self.view, message.time_ps)
 
 
-def title(runs: Runs) -> Text:
-    """One line about each run."""
+def title(runs: Runs, moved: tuple[int, ...]) -> Text:
+    """One line about each run; a run moved so that the kernels start together says by how much."""
     parts = []
+    spans = [end - start for start, end in map(span_ps, runs.timelines)]
     for i, t in enumerate(runs.timelines):
         name = f"{runs.title(i)} {t.name}".strip()
-        parts.append(f"{name}  {t.kind} {t.target}  {fmt.time(t.end_ps)}  {fmt.number(len(t.instructions))} instructions")
-    text = "   │   ".join(parts)
-    if len(runs.timelines) == 2 and runs.timelines[0].end_ps:
-        text += f"   B/A {fmt.ratio(runs.timelines[1].end_ps / runs.timelines[0].end_ps)}"
+        later = f" (+{fmt.time(moved[i])})" if moved[i] else ""
+        parts.append(
+            f"{name}  {t.kind} {t.target}  {fmt.time(spans[i])}{later}  {fmt.number(len(t.instructions))} instructions"
+        )
+    text = "  │  ".join(parts)
+    if len(runs.timelines) == 2 and spans[0]:
+        text = f"B/A {fmt.ratio(spans[1] / spans[0])}  │  {text}"
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 

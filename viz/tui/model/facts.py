@@ -6,6 +6,8 @@ A panel is a list of lines, a line a list of (text, role).  Roles say what a pie
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from simcore.timeline import CAUSES, ENGINES, MEMORIES, Timeline
@@ -47,8 +49,14 @@ def _instruction(view: View, timeline: Timeline, item: Item) -> list[Line]:
     took = end - start
     engine = ENGINES[t.engine[row]]
     lines: list[Line] = [
-        [(timeline.opcode(row), "strong"), (" on ", "dim"), engine_tag(engine), (_core(view, int(t.core[row])), "dim"),
-         (f"   row {fmt.number(row)} of {fmt.number(len(t))}", "dim"), (_in_run(view, item), "dim")],
+        [
+            (timeline.opcode(row), "strong"),
+            (" on ", "dim"),
+            engine_tag(engine),
+            (_core(view, int(t.core[row])), "dim"),
+            (f"   row {fmt.number(row)} of {fmt.number(len(t))}", "dim"),
+            (_in_run(view, item), "dim"),
+        ],
         line("start", _exact(start), ("   end ", "label"), _exact(end)),
         line("took", fmt.time(took), *([("   result after ", "label"), fmt.time(done - start)] if done > end else [])),
     ]
@@ -76,28 +84,45 @@ def _transfer(view: View, timeline: Timeline, item: Item) -> list[Line]:
     rate = fmt.rate(nbytes / ((end - start) * 1e-12)) if end > start else fmt.MISSING
     many = int(d.descriptors[row])
     lines: list[Line] = [
-        [(f"{MEMORIES[d.source[row]]} → {MEMORIES[d.dest[row]]}", "strong"), (" on ", "dim"), engine_tag("DMA"),
-         (f" engine {int(d.engine[row])}", ""), (_core(view, int(d.core[row])), "dim"),
-         (f"   transfer {fmt.number(row)} of {fmt.number(len(d))}", "dim"), (_in_run(view, item), "dim")],
+        [
+            (f"{MEMORIES[d.source[row]]} → {MEMORIES[d.dest[row]]}", "strong"),
+            (" on ", "dim"),
+            engine_tag("DMA"),
+            (f" engine {int(d.engine[row])}", ""),
+            (_core(view, int(d.core[row])), "dim"),
+            (f"   transfer {fmt.number(row)} of {fmt.number(len(d))}", "dim"),
+            (_in_run(view, item), "dim"),
+        ],
         line("start", _exact(start), ("   end ", "label"), _exact(end)),
         line("took", fmt.time(end - start), ("   moves ", "label"), fmt.size(nbytes), ("   at ", "label"), rate),
-        line("queue", queue or fmt.MISSING,
-             *([("   descriptors ", "label"), f"{fmt.number(many)} of {fmt.size(nbytes / many)}"] if many else [])),
+        line(
+            "queue",
+            queue or fmt.MISSING,
+            *([("   descriptors ", "label"), f"{fmt.number(many)} of {fmt.size(nbytes / many)}"] if many else []),
+        ),
     ]
     trigger = int(d.instruction[row])
     if trigger >= 0:
         lines.append(line("trigger", *brief(timeline, trigger), ("  (b goes there)", "dim")))
         site = timeline.site(trigger)
         if site is not None:
-            lines.append(line("kernel", f"{_short(site.file)}:{site.line}", ("  " + timeline.source_line(trigger).strip(), "dim")))
+            lines.append(
+                line(
+                    "kernel", f"{_short(site.file)}:{site.line}", ("  " + timeline.source_line(trigger).strip(), "dim")
+                )
+            )
     return lines
 
 
 def brief(timeline: Timeline, row: int) -> list[tuple[str, str]]:
     """An instruction in a few words: "MATMUL T Tensor at 12.3 µs"."""
     t = timeline.instructions
-    return [(timeline.opcode(row), "strong"), (" ", ""), engine_tag(ENGINES[t.engine[row]]),
-            (f" at {fmt.time(int(t.start_ps[row]), significant=4)}", "")]
+    return [
+        (timeline.opcode(row), "strong"),
+        (" ", ""),
+        engine_tag(ENGINES[t.engine[row]]),
+        (f" at {fmt.time(int(t.start_ps[row]), significant=4)}", ""),
+    ]
 
 
 def _exact(ps: int) -> str:
@@ -106,7 +131,7 @@ def _exact(ps: int) -> str:
 
 
 def _core(view: View, core: int) -> str:
-    return f" core {core}" if view.runs.several_cores else ""
+    return f" core {core}" if view.runs.several_cores(view.folded) else ""
 
 
 def _in_run(view: View, item: Item) -> str:
@@ -129,8 +154,14 @@ def _work(timeline: Timeline, row: int, took: int) -> str:
     return " in ".join(parts)
 
 
-_MOVES = (("HBM", "read", "hbm_read_bytes"), ("HBM", "write", "hbm_write_bytes"), ("SBUF", "read", "sbuf_read_bytes"),
-          ("SBUF", "write", "sbuf_write_bytes"), ("PSUM", "read", "psum_read_bytes"), ("PSUM", "write", "psum_write_bytes"))
+_MOVES = (
+    ("HBM", "read", "hbm_read_bytes"),
+    ("HBM", "write", "hbm_write_bytes"),
+    ("SBUF", "read", "sbuf_read_bytes"),
+    ("SBUF", "write", "sbuf_write_bytes"),
+    ("PSUM", "read", "psum_read_bytes"),
+    ("PSUM", "write", "psum_write_bytes"),
+)
 
 
 def _moved(timeline: Timeline, row: int, took: int) -> str:
@@ -138,7 +169,9 @@ def _moved(timeline: Timeline, row: int, took: int) -> str:
     for memory, way, column in _MOVES:
         nbytes = int(getattr(timeline.instructions, column)[row])
         if nbytes:
-            parts.append(f"{memory} {way} {fmt.size(nbytes)}" + (f" ({fmt.rate(nbytes / (took * 1e-12))})" if took else ""))
+            parts.append(
+                f"{memory} {way} {fmt.size(nbytes)}" + (f" ({fmt.rate(nbytes / (took * 1e-12))})" if took else "")
+            )
     return ", ".join(parts)
 
 
@@ -150,18 +183,37 @@ def _waited(view: View, item: Item) -> list[Line]:
     t = timeline.instructions
     cause = CAUSES[t.wait_cause[item.row]]
     idle = int(t.wait_ps[item.row])
-    pieces: list[str | tuple[str, str]] = [cause_tag(cause)]
-    if idle:
-        pieces.append((f"   engine idle {fmt.time(idle)}", "warn"))
+    pieces: list[str | tuple[str, str]] = [(f"{fmt.time(idle)} ", "warn")] if idle else []
+    lines = [line("waited", *pieces, cause_tag(cause))]
     wait = view.model.waits[item.run].back(item.row)
     if wait is not None:
-        pieces += [("   on ", "label"), *brief(timeline, wait.on)]
-    return [line("waited", *pieces)]
+        lines.append(line("behind", *brief(timeline, wait.on), ("  (b goes there)", "dim")))
+    return lines
 
 
 def cause_tag(cause: str) -> tuple[str, str]:
     ink = palette.CAUSES[cause]
     return (f"{ink.symbol} {cause}: {ink.meaning}", f"cause:{cause}")
+
+
+def wrapped(lines: list[Line], width: int) -> list[Line]:
+    """Lines that begin with a label go on below it where they are too long; others stay as they are."""
+    found: list[Line] = []
+    for one in lines:
+        length = sum(len(text) for text, _ in one)
+        if length <= width or not one or one[0][1] != "label" or len(one[0][0]) != LABEL or width < 3 * LABEL:
+            found.append(one)
+            continue
+        now, used = [one[0]], LABEL
+        for text, role in one[1:]:
+            for word in re.findall(r"\s*\S+\s*?|\s+", text):
+                if used + len(word.rstrip()) > width and used > LABEL:
+                    found.append(now)
+                    now, used, word = [(" " * LABEL, "label")], LABEL, word.lstrip()
+                now.append((word, role))
+                used += len(word)
+        found.append(now)
+    return found
 
 
 def chain(view: View, length: int = 12) -> list[Line]:
@@ -196,7 +248,10 @@ def chain(view: View, length: int = 12) -> list[Line]:
 
 
 def _why(cause: str, idle_ps: int) -> tuple[str, str]:
-    return (f"  {palette.CAUSES[cause].symbol} {cause}" + (f", idle {fmt.time(idle_ps)}" if idle_ps else ""), f"cause:{cause}")
+    return (
+        f"  {palette.CAUSES[cause].symbol} {cause}" + (f", idle {fmt.time(idle_ps)}" if idle_ps else ""),
+        f"cause:{cause}",
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- source
@@ -212,7 +267,10 @@ def source(view: View, height: int) -> list[Line]:
     site = timeline.site(row) if row >= 0 else None
     if site is None:
         return [[("this row does not say which kernel line it comes from", "dim")]]
-    head: Line = [(f"{_short(site.file)}:{site.line}", "strong"), (f" in {site.function}" if site.function else "", "dim")]
+    head: Line = [
+        (f"{_short(site.file)}:{site.line}", "strong"),
+        (f" in {site.function}" if site.function else "", "dim"),
+    ]
     text = timeline.sources.get(site.file)
     if text is None:
         return [head, [("the text of this file is not in the run", "dim")]]
@@ -221,8 +279,11 @@ def source(view: View, height: int) -> list[Line]:
     first = min(max(site.line - 1 - count // 2, 0), max(len(lines) - count, 0))
     digits = len(str(first + count))
     return [head] + [
-        [("▶" if n + 1 == site.line else " ", "strong"), (f"{n + 1:>{digits}} ", "dim"),
-         (lines[n].replace("\t", "    "), "strong" if n + 1 == site.line else "")]
+        [
+            ("▶" if n + 1 == site.line else " ", "strong"),
+            (f"{n + 1:>{digits}} ", "dim"),
+            (lines[n].replace("\t", "    "), "strong" if n + 1 == site.line else ""),
+        ]
         for n in range(first, min(first + count, len(lines)))
     ]
 
@@ -234,21 +295,30 @@ def moment(view: View) -> list[Line]:
     """Every engine, queue and memory at the cursor; with a marked stretch, what each did in it."""
     if view.selection and view.selection[0] < view.selection[1]:
         return _stretch(view, *view.selection)
-    lines: list[Line] = [[("at ", "dim"), (precise(view.time_ps, view.window, view.width), "strong"),
-                          (f"  {fmt.percent(view.time_ps / max(view.end_ps, 1))} of the run", "dim")]]
+    lines: list[Line] = [
+        [
+            ("at ", "dim"),
+            (precise(view.time_ps, view.window, view.width), "strong"),
+            (f"  {fmt.percent(view.time_ps / max(view.end_ps, 1))} of the run", "dim"),
+        ]
+    ]
     for lane in view.runs.folded:
         label = _lane_label(view, lane)
         lines.append([label, *(_dma_now(view, lane) if lane.table == "transfer" else _engine_now(view, lane))])
     for graph in view.runs.graphs:
         now = graph.steps.at(view.time_ps)
         title = view.runs.title(graph.run)
-        share = f"  {fmt.percent(now / graph.top)} of {'its' if graph.capacity else 'the highest'} {graph.text(graph.top)}"
-        lines.append([(f"{(title + ' ' + graph.name).strip():<{LABEL}}", "label"), (graph.text(now), ""), (share, "dim")])
+        share = (
+            f"  {fmt.percent(now / graph.top)} of {'its' if graph.capacity else 'the highest'} {graph.text(graph.top)}"
+        )
+        lines.append(
+            [(f"{(title + ' ' + graph.name).strip():<{LABEL}} ", "label"), (graph.text(now), ""), (share, "dim")]
+        )
     return lines
 
 
 def _lane_label(view: View, lane: Lane) -> tuple[str, str]:
-    return (f"{view.runs.label(lane):<{LABEL}}", f"engine:{lane.engine}")
+    return (f"{view.runs.label(lane):<{LABEL}} ", f"engine:{lane.engine}")
 
 
 def _engine_now(view: View, lane: Lane) -> Line:
@@ -256,39 +326,71 @@ def _engine_now(view: View, lane: Lane) -> Line:
     if place is not None:
         start, end = int(lane.start[place]), int(lane.end[place])
         done = (view.time_ps - start) / max(end - start, 1)
-        return [("▶ ", "strong"), (lane.names[lane.kind[place]], "strong"), (f"  {fmt.percent(done)} done, {fmt.time(end - view.time_ps)} left", "dim")]
+        return [
+            ("▶ ", "strong"),
+            (lane.names[lane.kind[place]], "strong"),
+            (f"  {fmt.percent(done)} done, {fmt.time(end - view.time_ps)} left", "dim"),
+        ]
     after = int(np.searchsorted(lane.start, view.time_ps))
     if after >= len(lane.start):
         return [("■ ", ""), ("finished", "dim")]
     row = int(lane.rows[after])
     cause = CAUSES[view.runs.timelines[lane.run].instructions.wait_cause[row]]
-    return [("· ", ""), ("idle", "warn"), (f"  {lane.names[lane.kind[after]]} in {fmt.time(int(lane.start[after]) - view.time_ps)}", "dim"),
-            (f"  {palette.CAUSES[cause].symbol} {cause}", f"cause:{cause}")]
+    return [
+        ("· ", ""),
+        ("idle", "warn"),
+        (f"  {lane.names[lane.kind[after]]} in {fmt.time(int(lane.start[after]) - view.time_ps)}", "dim"),
+        (f"  {palette.CAUSES[cause].symbol} {cause}", f"cause:{cause}"),
+    ]
 
 
 def _dma_now(view: View, lane: Lane) -> Line:
     at = np.asarray([view.time_ps, view.time_ps + 1])
     active = sum(int(p.busy(at)[0]) for p in lane.parts)
     dma = view.runs.timelines[lane.run].dma
-    low, high = int(np.searchsorted(lane.longest_before, view.time_ps, "right")), int(np.searchsorted(lane.start, view.time_ps, "right"))
+    low, high = (
+        int(np.searchsorted(lane.longest_before, view.time_ps, "right")),
+        int(np.searchsorted(lane.start, view.time_ps, "right")),
+    )
     running = lane.rows[low:high][lane.end[low:high] > view.time_ps]
     queues = len(np.unique(dma.queue[running])) if len(running) else 0
     if not len(running):
         return [("· ", ""), ("idle", "dim")]
     kinds = dict.fromkeys(lane.names[k] for k in lane.kind[low:high][lane.end[low:high] > view.time_ps][:64])
-    return [("▶ ", "strong"), (f"{active} of {len(lane.parts)} engines", "strong"),
-            (f"  {queues} queue{'s' if queues != 1 else ''}  {', '.join(kinds)}", "dim")]
+    return [
+        ("▶ ", "strong"),
+        (f"{active} of {len(lane.parts)} engines", "strong"),
+        (f"  {queues} queue{'s' if queues != 1 else ''}  {', '.join(kinds)}", "dim"),
+    ]
 
 
 def _stretch(view: View, start: int, end: int) -> list[Line]:
     edges = np.asarray([start, end])
-    lines: list[Line] = [[("marked ", "dim"), (fmt.time(end - start), "strong"), (f"  from {fmt.time(start, significant=5)} to {fmt.time(end, significant=5)}", "dim")]]
+    lines: list[Line] = [
+        [
+            ("marked ", "dim"),
+            (fmt.time(end - start), "strong"),
+            (f"  from {fmt.time(start, significant=5)} to {fmt.time(end, significant=5)}", "dim"),
+        ]
+    ]
     for lane in view.runs.folded:
         low, high = np.searchsorted(lane.start, edges)
         unit = "transfers" if lane.table == "transfer" else "instructions"
-        lines.append([_lane_label(view, lane), (f"{fmt.percent(float(lane.fraction(edges)[0])):>6} busy", ""), (f"  {fmt.number(int(high - low))} {unit} start", "dim")])
+        lines.append(
+            [
+                _lane_label(view, lane),
+                (f"{fmt.percent(float(lane.fraction(edges)[0])):>6} busy", ""),
+                (f"  {fmt.number(int(high - low))} {unit} start", "dim"),
+            ]
+        )
     for graph in view.runs.graphs:
         title = view.runs.title(graph.run)
         mean, highest = graph.steps.mean(edges)[0], graph.steps.highest(edges)[0]
-        lines.append([(f"{(title + ' ' + graph.name).strip():<{LABEL}}", "label"), (f"mean {graph.text(mean)}", ""), (f"  highest {graph.text(highest)}", "dim")])
+        lines.append(
+            [
+                (f"{(title + ' ' + graph.name).strip():<{LABEL}} ", "label"),
+                (f"mean {graph.text(mean)}", ""),
+                (f"  highest {graph.text(highest)}", "dim"),
+            ]
+        )
     return lines

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from simcore.timeline import MEMORIES, Counter, Timeline
+from simcore import load_machine
+from simcore.errors import MachineError
+from simcore.timeline import MEMORIES, Timeline
 from simcore.viz import format as fmt
 
 
@@ -54,12 +58,12 @@ class Graph:
     """One curve.  `top` is what a full cell stands for: the capacity where it is known, else the largest value."""
 
     run: int
-    name: str                          # "SBUF", "PSUM", "HBM" ...
-    what: str                          # the counter's name, for help and legends
+    name: str  # "SBUF", "PSUM", "HBM" ...
+    what: str  # the counter's name, for help and legends
     steps: Steps
-    average: bool                      # a column shows the mean (rates) or the highest value (occupancy)
+    average: bool  # a column shows the mean (rates) or the highest value (occupancy)
     top: float
-    capacity: bool                     # `top` is the hardware's limit
+    capacity: bool  # `top` is the hardware's limit
     text: Callable[[float], str]
 
     def values(self, edges: np.ndarray) -> np.ndarray:
@@ -86,41 +90,78 @@ _UNITS: dict[str, tuple[float, bool, Callable[[float], str]]] = {
 }
 """A counter's unit (the end of its name): factor to bytes or bytes/s, whether a column shows the mean, and its text."""
 
+_ORDER = {"SBUF": 0, "PSUM": 1, "HBM": 2, "DMA": 3}
+
 
 def graphs(timeline: Timeline, run: int = 0) -> list[Graph]:
-    """The curves a timeline can give: its counters, and bandwidth from its DMA transfers where it has no such counter."""
+    """The curves a timeline can give: its counters that are ever above 0, and bandwidth from its DMA transfers where
+    no counter says it."""
     found = []
     for name, counter in timeline.counters.items():
         title, _, unit = name.rpartition(" ")
-        factor, average, text = _UNITS.get(unit, (1.0, False, fmt.number))
-        steps = _steps(counter, factor)
-        if len(steps.time) and (title or unit):
-            found.append(_graph(timeline, run, title or name, name, steps, average, text))
+        if not counter.value.any():
+            continue
+        if unit in _UNITS:
+            factor, average, text = _UNITS[unit]
+            found.append(
+                _graph(timeline, run, title, name, Steps(counter.time_ps, counter.value * factor), average, text)
+            )
+        else:
+            found.append(_graph(timeline, run, name, name, Steps(counter.time_ps, counter.value), False, fmt.number))
     names = {g.name for g in found}
     dma = timeline.dma
-    if len(dma) and "HBM" not in names:
+    if len(dma) and not names & {"HBM", "DMA"}:
         hbm = MEMORIES.index("HBM")
         nbytes = np.where(dma.source == hbm, dma.read_bytes, 0) + np.where(dma.dest == hbm, dma.write_bytes, 0)
-        if nbytes.any():
-            steps = bandwidth(dma.start_ps, dma.end_ps, nbytes)
-            found.append(_graph(timeline, run, "HBM", "HBM GB/s", steps, True, fmt.rate))
-        elif "DMA" not in names:
-            steps = bandwidth(dma.start_ps, dma.end_ps, np.maximum(dma.read_bytes, dma.write_bytes))
-            found.append(_graph(timeline, run, "DMA", "DMA GB/s", steps, True, fmt.rate))
-    order = {"SBUF": 0, "PSUM": 1, "HBM": 2, "DMA": 3}
-    return sorted(found, key=lambda g: order.get(g.name, 9))
+        name = "HBM" if nbytes.any() else "DMA"
+        nbytes = nbytes if nbytes.any() else np.maximum(dma.read_bytes, dma.write_bytes)
+        found.append(
+            _graph(timeline, run, name, f"{name} GB/s", bandwidth(dma.start_ps, dma.end_ps, nbytes), True, fmt.rate)
+        )
+    return sorted(found, key=lambda g: _ORDER.get(g.name, len(_ORDER)))
 
 
-def _steps(counter: Counter, factor: float) -> Steps:
-    return Steps(counter.time_ps, counter.value * factor)
-
-
-def _graph(timeline, run, name, what, steps, average, text) -> Graph:
+def _graph(
+    timeline: Timeline, run: int, name: str, what: str, steps: Steps, average: bool, text: Callable[[float], str]
+) -> Graph:
     limit = capacity(timeline, name)
     highest = float(steps.value.max(initial=0.0))
-    return Graph(run, name, what, steps, average, max(limit or 0.0, highest) or 1.0, limit is not None, text)
+    return Graph(
+        run, name, what, steps, average, max(limit or 0.0, highest) or 1.0, limit is not None and limit >= highest, text
+    )
 
 
 def capacity(timeline: Timeline, name: str) -> float | None:
-    """The hardware's limit of a curve, where the timeline carries its machine: bytes, or bytes per second."""
+    """The hardware's limit of a curve, bytes or bytes per second; None where the machine is not known.
+
+    A measured profile carries no machine: the description of its target is taken.
+    """
+    machine = timeline.machine or _machine(timeline.target)
+
+    def number(section: str, key: str) -> float | None:
+        entry = machine.get(section, {}).get(key)
+        return entry.get("value") if isinstance(entry, dict) else entry
+
+    if name == "SBUF":
+        return _product(number("sbuf", "bytes_per_partition"), number("core", "partitions"))
+    if name == "PSUM":
+        return _product(
+            number("psum", "banks"), number("psum", "bank_bytes_per_partition"), number("core", "partitions")
+        )
+    if name == "HBM":
+        return number("hbm", "bytes_per_s")
+    if name == "DMA":
+        return _product(number("dma", "engines"), number("dma", "engine_bytes_per_s"))
     return None
+
+
+def _product(*factors: float | None) -> float | None:
+    return None if None in factors else float(np.prod([f for f in factors if f is not None]))
+
+
+@lru_cache(8)
+def _machine(target: str) -> dict[str, Any]:
+    try:
+        return load_machine(target).to_dict()
+    except MachineError:
+        return {}

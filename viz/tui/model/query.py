@@ -20,13 +20,22 @@ from simcore.errors import UsageError, nearest
 from simcore.timeline import CAUSES, ENGINES, Timeline
 
 _UNITS = {"ps": 1, "ns": 10**3, "us": 10**6, "µs": 10**6, "ms": 10**9, "s": 10**12}
-_FIELDS = {"op": "op", "opcode": "op", "engine": "engine", "e": "engine", "line": "line", "l": "line", "text": "text",
-           "cause": "cause", "wait": "cause"}
+_FIELDS = {
+    "op": "op",
+    "opcode": "op",
+    "engine": "engine",
+    "e": "engine",
+    "line": "line",
+    "l": "line",
+    "text": "text",
+    "cause": "cause",
+    "wait": "cause",
+}
 
 
 @dataclass(frozen=True)
 class Term:
-    field: str                   # "word", "op", "engine", "line", "text", "cause", "longer", "shorter"
+    field: str  # "word", "op", "engine", "line", "text", "cause", "longer", "shorter"
     values: tuple[str, ...]
     negated: bool = False
 
@@ -57,8 +66,10 @@ def _term(word: str) -> Term:
     if name.lower() not in _FIELDS:
         if re.fullmatch(r"\d+(-\d+)?", rest):
             return Term("line", (f"{name}:{rest}",), negated)
-        raise UsageError(f"{name!r} is not something to search in; there are op, engine, line, text, cause."
-                         + nearest(name.lower(), _FIELDS))
+        raise UsageError(
+            f"{name!r} is not something to search in; there are op, engine, line, text, cause."
+            + nearest(name.lower(), _FIELDS)
+        )
     field = _FIELDS[name.lower()]
     values = tuple(v.lower() for v in rest.split(",") if v)
     if not values:
@@ -103,7 +114,8 @@ def _match(term: Term, timeline: Timeline) -> np.ndarray:
     if term.field == "line":
         return _gather([any(_on_line(s.file, s.line, v) for v in term.values) for s in timeline.sites], t.site)
     in_text = _gather([_has(s, term.values) for s in timeline.strings], t.operands) | _gather(
-        [_has(s.function, term.values) for s in timeline.sites], t.site)
+        [_has(s.function, term.values) for s in timeline.sites], t.site
+    )
     if term.field == "text":
         return in_text
     by_opcode = _gather([_has(o, term.values) for o in timeline.opcodes], t.opcode)

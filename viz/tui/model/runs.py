@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
+from simcore.analysis import kernel_rows, span_ps
 from simcore.timeline import ENGINES, MEMORIES, Timeline
 from simcore.viz.tui.model.graphs import Graph, graphs
 from simcore.viz.tui.model.spans import Cells, Spans, cells
@@ -34,15 +36,15 @@ class Lane:
 
     run: int
     core: int
-    engine: str                        # a name of ENGINES, or "DMA"
-    queue: int                         # DMA engine number, -1 otherwise
+    engine: str  # a name of ENGINES, or "DMA"
+    queue: int  # DMA engine number, -1 otherwise
     table: Table
     rows: np.ndarray
     start: np.ndarray
     end: np.ndarray
     kind: np.ndarray
     parts: tuple[Spans, ...]
-    names: tuple[str, ...]             # of the kinds
+    names: tuple[str, ...]  # of the kinds
     part_rows: tuple[np.ndarray, ...]  # per part: the table rows its `place` counts
 
     @property
@@ -71,17 +73,21 @@ class Lane:
         width = len(edges) - 1
         best, most = np.full(width, -1), np.zeros(width, np.int64)
         for kind in range(len(self.names)):
-            busy = sum((p.by_kind[kind].busy(edges) for p in self.parts if kind in p.by_kind), np.zeros(width, np.int64))
+            busy = sum(
+                (p.by_kind[kind].busy(edges) for p in self.parts if kind in p.by_kind), np.zeros(width, np.int64)
+            )
             best[busy > most] = kind
             most = np.maximum(most, busy)
         none, off = np.full(width, -1), np.zeros(width, bool)
         return Cells(self.fraction(edges), best, none, off, off, off)
 
-    def matching(self, keep: np.ndarray) -> "Lane":
+    def matching(self, keep: np.ndarray) -> Lane:
         """The same lane with only the rows (of the timeline's table) for which the mask is true."""
         rows = np.flatnonzero(keep[self.rows])
         parts = tuple(p.select(keep[own[p.place]]) for p, own in zip(self.parts, self.part_rows))
-        return replace(self, rows=self.rows[rows], start=self.start[rows], end=self.end[rows], kind=self.kind[rows], parts=parts)
+        return replace(
+            self, rows=self.rows[rows], start=self.start[rows], end=self.end[rows], kind=self.kind[rows], parts=parts
+        )
 
     # ------------------------------------------------------------------------------------ finding rows
 
@@ -138,7 +144,9 @@ def engine_lanes(timeline: Timeline, run: int) -> list[Lane]:
                 order = np.argsort(start, kind="stable")
                 rows, start, end, kind = rows[order], start[order], end[order], kind[order]
             parts = (Spans.of(start, end, kind),)
-            found.append(Lane(run, core, engine, -1, "instruction", rows, start, end, kind, parts, timeline.opcodes, (rows,)))
+            found.append(
+                Lane(run, core, engine, -1, "instruction", rows, start, end, kind, parts, timeline.opcodes, (rows,))
+            )
     return found
 
 
@@ -146,7 +154,7 @@ def dma_lanes(timeline: Timeline, run: int) -> tuple[list[Lane], list[Lane]]:
     """(one folded lane per core, one lane per DMA engine)."""
     d = timeline.dma
     folded, single = [], []
-    kinds = (d.source.astype(np.int64) * len(MEMORIES) + d.dest)
+    kinds = d.source.astype(np.int64) * len(MEMORIES) + d.dest
     for core in timeline.cores:
         rows = np.flatnonzero(d.core == core)
         if not len(rows):
@@ -157,11 +165,27 @@ def dma_lanes(timeline: Timeline, run: int) -> tuple[list[Lane], list[Lane]]:
             own = rows[d.engine[rows] == engine]
             start, end, kind = d.start_ps[own], d.end_ps[own], kinds[own]
             parts = (Spans.of(start, end, kind),)
-            lanes.append(Lane(run, core, "DMA", int(engine), "transfer", own, start, end, kind, parts, TRANSFER_KINDS, (own,)))
+            lanes.append(
+                Lane(run, core, "DMA", int(engine), "transfer", own, start, end, kind, parts, TRANSFER_KINDS, (own,))
+            )
         single += lanes
         parts = tuple(lane.parts[0] for lane in lanes)
-        folded.append(Lane(run, core, "DMA", -1, "transfer", rows, d.start_ps[rows], d.end_ps[rows], kinds[rows], parts,
-                           TRANSFER_KINDS, tuple(lane.rows for lane in lanes)))
+        folded.append(
+            Lane(
+                run,
+                core,
+                "DMA",
+                -1,
+                "transfer",
+                rows,
+                d.start_ps[rows],
+                d.end_ps[rows],
+                kinds[rows],
+                parts,
+                TRANSFER_KINDS,
+                tuple(lane.rows for lane in lanes),
+            )
+        )
     return folded, single
 
 
@@ -185,11 +209,24 @@ class Runs:
         return [lane for p in pairs for lane in p[0]], [lane for p in pairs for lane in p[1]]
 
     @cached_property
-    def folded(self) -> tuple[Lane, ...]:
-        return self._ordered(self._engines + self._dma[0])
+    def working(self) -> set[tuple[int, int]]:
+        """(run, core) of the cores that did any of the kernel's own work; a measured logical core of two physical
+        ones often has one on which only the runtime's set-up ran."""
+        found = {
+            (i, int(c)) for i, t in enumerate(self.timelines) for c in np.unique(t.instructions.core[kernel_rows(t)])
+        }
+        return found or {(lane.run, lane.core) for lane in self._engines}
 
     @cached_property
-    def unfolded(self) -> tuple[Lane, ...]:
+    def folded(self) -> tuple[Lane, ...]:
+        """A lane per engine and one for all DMA engines, on the cores that work."""
+        return tuple(
+            lane for lane in self._ordered(self._engines + self._dma[0]) if (lane.run, lane.core) in self.working
+        )
+
+    @cached_property
+    def everything(self) -> tuple[Lane, ...]:
+        """A lane per engine and per DMA engine, on every core."""
         return self._ordered(self._engines + self._dma[1])
 
     def _ordered(self, lanes: list[Lane]) -> tuple[Lane, ...]:
@@ -198,7 +235,7 @@ class Runs:
         return tuple(sorted(lanes, key=lambda lane: (lane.core, order[lane.engine], lane.queue, lane.run)))
 
     def lanes(self, folded: bool) -> tuple[Lane, ...]:
-        return self.folded if folded else self.unfolded
+        return self.folded if folded else self.everything
 
     @cached_property
     def graphs(self) -> tuple[Graph, ...]:
@@ -207,17 +244,17 @@ class Runs:
         names = list(dict.fromkeys(g.name for g in found))
         return tuple(sorted(found, key=lambda g: (names.index(g.name), g.run)))
 
-    @cached_property
-    def several_cores(self) -> bool:
-        return any(len({lane.core for lane in self.folded if lane.run == i}) > 1 for i in range(len(self.timelines)))
-
     def title(self, run: int) -> str:
-        """"A" and "B" when there are several runs, nothing for one."""
+        """ "A" and "B" when there are several runs, nothing for one."""
         return "ABCDEFGH"[run] if len(self.timelines) > 1 else ""
 
-    def label(self, lane: Lane) -> str:
+    def several_cores(self, folded: bool) -> bool:
+        """Whether lanes must say their core: what is on the screen comes from more than one."""
+        return len({lane.core for lane in self.lanes(folded)}) > 1
+
+    def label(self, lane: Lane, folded: bool = True) -> str:
         """A lane's name with its run and core where these tell anything."""
-        parts = [self.title(lane.run), f"c{lane.core}" if self.several_cores else "", lane.name]
+        parts = [self.title(lane.run), f"c{lane.core}" if self.several_cores(folded) else "", lane.name]
         return " ".join(p for p in parts if p)
 
     def span(self, item: Item) -> tuple[int, int]:
@@ -233,9 +270,36 @@ class Runs:
             if lane.run != item.run or lane.table != item.table:
                 continue
             if item.table == "instruction":
-                same = t.instructions.engine[item.row] == ENGINES.index(lane.engine) and t.instructions.core[item.row] == lane.core
+                same = (
+                    t.instructions.engine[item.row] == ENGINES.index(lane.engine)
+                    and t.instructions.core[item.row] == lane.core
+                )
             else:
                 same = t.dma.core[item.row] == lane.core and lane.queue in (-1, int(t.dma.engine[item.row]))
             if same:
                 return i
         return None
+
+
+def align(timelines: Sequence[Timeline]) -> tuple[Runs, tuple[int, ...]]:
+    """Runs whose kernels start at the same moment, and by how many ps each was moved to the right.
+
+    A simulated run starts at 0, a measured one after the runtime's set-up: unmoved they would not lie side by side.
+    """
+    starts = [span_ps(t)[0] for t in timelines]
+    moved = tuple(max(starts, default=0) - s for s in starts)
+    return Runs(tuple(shift(t, by) for t, by in zip(timelines, moved))), moved
+
+
+def shift(timeline: Timeline, by_ps: int) -> Timeline:
+    """The same run, every time later by `by_ps`."""
+    if not by_ps:
+        return timeline
+    t, d, c = timeline.instructions, timeline.dma, timeline.clock
+    return replace(
+        timeline,
+        instructions=replace(t, start_ps=t.start_ps + by_ps, end_ps=t.end_ps + by_ps, done_ps=t.done_ps + by_ps),
+        dma=replace(d, start_ps=d.start_ps + by_ps, end_ps=d.end_ps + by_ps),
+        clock=replace(c, start_ps=c.start_ps + by_ps, end_ps=c.end_ps + by_ps),
+        counters={name: replace(x, time_ps=x.time_ps + by_ps) for name, x in timeline.counters.items()},
+    )

@@ -26,7 +26,7 @@ class Spans:
     place: np.ndarray
 
     @classmethod
-    def of(cls, start: np.ndarray, end: np.ndarray, kind: np.ndarray) -> "Spans":
+    def of(cls, start: np.ndarray, end: np.ndarray, kind: np.ndarray) -> Spans:
         """From rows ordered by start."""
         if not len(start):
             empty = np.zeros(0, np.int64)
@@ -43,14 +43,14 @@ class Spans:
     def __len__(self) -> int:
         return len(self.start)
 
-    def select(self, keep: np.ndarray) -> "Spans":
+    def select(self, keep: np.ndarray) -> Spans:
         """Only some of the intervals (an index array or mask)."""
         start, end = self.start[keep], self.end[keep]
         length = end - start
         return Spans(start, end, np.cumsum(length) - length, self.kind[keep], self.place[keep])
 
     @cached_property
-    def by_kind(self) -> dict[int, "Spans"]:
+    def by_kind(self) -> dict[int, Spans]:
         """The intervals of each kind."""
         order = np.argsort(self.kind, kind="stable")
         kinds, first = np.unique(self.kind[order], return_index=True)
@@ -112,8 +112,8 @@ def cells(spans: Spans, starts: np.ndarray, edges: np.ndarray) -> Cells:
     if not len(spans):
         return Cells(fraction, kind, none, off, off, tick)
     left, right = edges[:-1], edges[1:]
-    i = np.searchsorted(spans.start, left, "right") - 1      # interval that began at or before the column
-    j = np.searchsorted(spans.start, right, "left") - 1      # interval that began last before the column's end
+    i = np.searchsorted(spans.start, left, "right") - 1  # interval that began at or before the column
+    j = np.searchsorted(spans.start, right, "left") - 1  # interval that began last before the column's end
     at, last = np.maximum(i, 0), np.maximum(j, 0)
     full = (i >= 0) & (spans.end[at] >= right)
     block = np.where(full, spans.place[at], -1)

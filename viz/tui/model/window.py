@@ -43,25 +43,25 @@ class Window:
 
     # ---------------------------------------------------------------------------------------- moves
 
-    def within(self, end_ps: int) -> "Window":
+    def within(self, end_ps: int) -> Window:
         """The same span (if it fits) moved inside 0..end_ps."""
         limit = max(end_ps, MIN_SPAN_PS)
         span = min(max(self.span_ps, MIN_SPAN_PS), limit)
         start = min(max(self.start_ps, 0), limit - span)
         return Window(start, start + span)
 
-    def zoom(self, factor: float, at_ps: int, end_ps: int) -> "Window":
+    def zoom(self, factor: float, at_ps: int, end_ps: int) -> Window:
         """`factor` times narrower (below 1: wider); `at_ps` keeps its place on the screen."""
         span = min(max(round(self.span_ps / factor), MIN_SPAN_PS), max(end_ps, MIN_SPAN_PS))
         left = round((at_ps - self.start_ps) / self.span_ps * span)
         return Window(at_ps - left, at_ps - left + span).within(end_ps)
 
-    def pan(self, fraction: float, end_ps: int) -> "Window":
+    def pan(self, fraction: float, end_ps: int) -> Window:
         """Moved right by a fraction of its span (left when negative)."""
         shift = round(self.span_ps * fraction)
         return Window(self.start_ps + shift, self.end_ps + shift).within(end_ps)
 
-    def show(self, start_ps: int, end_ps: int, limit_ps: int) -> "Window":
+    def show(self, start_ps: int, end_ps: int, limit_ps: int) -> Window:
         """Moved, never resized, so that an interval can be seen; unchanged when it can be already."""
         if self.holds(start_ps):
             return self
@@ -70,7 +70,7 @@ class Window:
         return Window(middle - span // 2, middle - span // 2 + span).within(limit_ps)
 
     @staticmethod
-    def around(start_ps: int, end_ps: int, limit_ps: int, margin: float = 0.25) -> "Window":
+    def around(start_ps: int, end_ps: int, limit_ps: int, margin: float = 0.25) -> Window:
         """An interval with some air on both sides."""
         air = max(round((end_ps - start_ps) * margin), MIN_SPAN_PS // 4)
         return Window(start_ps - air, max(end_ps, start_ps + 1) + air).within(limit_ps)

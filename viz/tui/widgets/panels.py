@@ -35,7 +35,7 @@ class Panel(Drawn):
         self._top = 0
 
     def paint(self, view: View, inks: Inks, size) -> list[Strip]:
-        lines = self.lines(view, size.height)
+        lines = facts.wrapped(self.lines(view, size.height), size.width)
         self._top = min(self._top, max(len(lines) - size.height, 0))
         strips = [line_strip(line, inks, size.width) for line in lines[self._top : self._top + size.height]]
         below = len(lines) - self._top - size.height

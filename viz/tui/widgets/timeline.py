@@ -168,8 +168,12 @@ class Lanes(OnAxis):
         hidden = len(view.lanes) - fit
         if hidden > 0 and strips:
             up, down = self._top, len(view.lanes) - self._top - fit
-            text = f" {'▲' + str(up) if up else ''}{' ' if up and down else ''}{'▼' + str(down) if down else ''} more lanes "
-            strips[0] = Strip([*strips[0].crop(0, size.width - len(text)), Segment(text, style(inks.background, inks.muted))], size.width)
+            counts = [f"▲{up}"] * (up > 0) + [f"▼{down}"] * (down > 0)
+            text = f" {' '.join(counts)} more lanes "
+            strips[0] = Strip(
+                [*strips[0].crop(0, size.width - len(text)), Segment(text, style(inks.background, inks.muted))],
+                size.width,
+            )
         return strips
 
     def _legend(self, view, inks, width) -> Strip:

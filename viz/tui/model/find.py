@@ -1,0 +1,60 @@
+"""Moves by search, and the filter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from simcore.viz import format as fmt
+from simcore.viz.tui.model.runs import Item
+from simcore.viz.tui.model.view import Matches, View, choose
+
+
+def find(view: View, matches: Matches, by: int = 1) -> View:
+    """To the next (previous) match in time on any lane; around the end."""
+    view = replace(view, matches=matches)
+    if not matches.count:
+        return replace(view, note=f"nothing matches {matches.query.text!r}")
+    best: list[tuple[int, int, int]] = []
+    for run, chosen in enumerate(matches.instructions):
+        rows = np.flatnonzero(chosen)
+        start = view.runs.timelines[run].instructions.start_ps[rows]
+        best += [(int(s), run, int(r)) for s, r in _neighbours(start, rows, view, run, by)]
+    here = _key(view)
+    ahead = [b for b in best if (b > here if by > 0 else b < here)]
+    choice = (min if by > 0 else max)(ahead or best)
+    moved = choose(view, Item(choice[1], "instruction", choice[2]), remember=True)
+    wrapped = "" if ahead else ", around the end" if by > 0 else ", around the beginning"
+    return replace(moved, note=f"{fmt.number(matches.count)} match {matches.query.text!r}{wrapped}")
+
+
+def _key(view: View) -> tuple[int, int, int]:
+    if view.item and view.item.table == "instruction":
+        return (view.runs.span(view.item)[0], view.item.run, view.item.row)
+    return (view.time_ps, -1, -1)
+
+
+def _neighbours(start: np.ndarray, rows: np.ndarray, view: View, run: int, by: int) -> list[tuple[int, int]]:
+    """The matches of one run around the cursor, and its first and last: the next one is among them."""
+    if not len(rows):
+        return []
+    time, _, row = _key(view)
+    low, high = np.searchsorted(start, time, "left"), np.searchsorted(start, time, "right")
+    at = low + int(np.searchsorted(rows[low:high], row, "left"))
+    near = {0, len(rows) - 1, *(i for i in (low - 1, at - 1, at, at + 1, high) if 0 <= i < len(rows))}
+    return [(int(start[i]), int(rows[i])) for i in near]
+
+
+def set_filter(view: View, matches: Matches | None) -> View:
+    """Dim everything a query did not choose; None shows all again."""
+    if matches is None:
+        return replace(view, matches=None, filtering=False, note="")
+    if not matches.count:
+        return replace(view, note=f"nothing matches {matches.query.text!r}; the filter is unchanged")
+    return replace(
+        view,
+        matches=matches,
+        filtering=True,
+        note=f"filter {matches.query.text!r}: {fmt.number(matches.count)} instructions; Esc clears",
+    )
