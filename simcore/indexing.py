@@ -316,3 +316,6 @@ def assign(region: Tensor, value) -> None:
     from simcore.frontend import state
 
     state.assign(region, value)
+
+
+Tensor.__getitem__ = getitem

@@ -180,17 +180,27 @@ class Storage:
     kind          "input", "output" or "tile"
     """
 
-    __slots__ = ("id", "name", "shape", "dtype", "buffer", "data", "address", "site", "kind", "core", "born", "regions",
-                 "started", "_typed", "tag", "__weakref__")
+    __slots__ = ("id", "given_name", "shape", "dtype", "buffer", "data", "address", "site", "kind", "core", "born", "regions", "started")
 
-    def __init__(self, id, name, shape, dtype, buffer, *, address=None, site=None, kind="tile", core=0, born=0):
-        self.id, self.name, self.shape, self.dtype, self.buffer = id, name, shape, dtype, buffer
-        self.address, self.site, self.kind, self.core, self.born = address, site, kind, core, born
+    def __init__(self, id, name, shape, dtype, buffer, address=None, site=None, kind="tile", core=0, born=0):
+        self.id = id
+        self.given_name = name
+        self.shape = shape
+        self.dtype = dtype
+        self.buffer = buffer
+        self.address = address
+        self.site = site
+        self.kind = kind
+        self.core = core
+        self.born = born
         self.data = None
         self.regions: dict = {}
         self.started: dict | None = None    # PSUM: which regions hold a started accumulation
-        self._typed: dict = {}
-        self.tag = None
+
+    @property
+    def name(self) -> str:
+        """The kernel's name for it, or its memory and number."""
+        return self.given_name or f"{self.buffer.value}{self.id}"
 
     @property
     def size(self) -> int:
@@ -345,9 +355,8 @@ class Tensor:
                       self.index)
 
     def __getitem__(self, key) -> Tensor:
-        from simcore.indexing import getitem
-
-        return getitem(self, key)
+        """Integers, slices, `nl.ds`, `...`, registers.  (simcore.indexing puts its own function here: this is a hot path.)"""
+        raise NotImplementedError
 
     def reshape(self, *shape) -> Tensor:
         """A view with another shape.  On chip the partition dimension stays; only merged dimensions must be contiguous."""
@@ -547,3 +556,6 @@ def _reshape_strides(shape, strides, target):
             new[k] = step
         step = max(step, abs(new[k]) * target_dims[k])
     return tuple(new)
+
+
+import simcore.indexing  # noqa: E402  it needs Tensor, and gives it __getitem__

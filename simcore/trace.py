@@ -161,8 +161,7 @@ class Recorder:
         return len(self.variant_col)
 
     def new_storage(self, name, shape, dtype, buffer: MemoryRegion, *, address=None, site=None, kind="tile") -> Storage:
-        storage = Storage(len(self.storages), name, tuple(shape), dtype, buffer, address=address, site=site, kind=kind,
-                          core=self.core, born=len(self.variant_col))
+        storage = Storage(len(self.storages), name, shape, dtype, buffer, address, site, kind, self.core, len(self.variant_col))
         self.storages.append(storage)
         return storage
 

@@ -7,6 +7,7 @@ messages, conversions) happens once per variant, in `_new_variant`.
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Callable
 
@@ -17,6 +18,9 @@ from simcore.frontend import state
 from simcore.isa.table import ENGINE_INDEX, Engine, Row, rows
 from simcore.tensor import Tensor, psum
 from simcore.trace import Operand, Recorder, Variant
+
+_getframe = sys._getframe
+_sites = state._sites
 
 GENERATION = {"trn1": 2, "inf2": 2, "trn2": 3, "trn3": 4}
 
@@ -42,7 +46,9 @@ def emit(rec: Recorder, v: Variant, args: tuple, name) -> NkiInstruction:
     """Record one instruction of a known variant and, where values are wanted, compute it."""
     number = len(rec.variant_col)
     rec.variant_col.append(v.index)
-    rec.site_col.append(state.site(rec, 3))
+    frame = _getframe(2)
+    found = _sites.get((id(frame.f_code) << 20) | frame.f_lasti, -1)
+    rec.site_col.append(found if found >= 0 else state.site(rec, 3))
     rec.core_col.append(rec.core)
     access = rec.access
     for i in v.present:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import linecache
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from simcore.dtypes import DType, to_dtype
 from simcore.errors import KernelError, SimcoreError, UsageError
 from simcore.frontend import state
 from simcore.frontend.programs import Programs
-from simcore.tensor import Storage, Tensor, layout, private_hbm, row_major, shared_hbm
+from simcore.tensor import PARTITIONS, Storage, Tensor, layout, private_hbm, row_major, shared_hbm, to_buffer
 from simcore.trace import Recorder, Trace
 
 TARGETS = ("trn1", "inf2", "trn2", "trn3")
@@ -120,7 +121,7 @@ def record(function: Callable, args: tuple, kwargs: dict, launch) -> Trace:
         try:
             given, named = inputs.convert(args), inputs.convert(kwargs)
             rec.programs = Programs(rec, launch.grid, launch.cores)
-            with single_threaded_blas():
+            with single_threaded_blas(), _no_cycles():
                 results = rec.programs.run(lambda: function(*given, **named))
         except SimcoreError as e:
             if e.site is None:
@@ -250,6 +251,18 @@ class Inputs:
 
 
 @contextlib.contextmanager
+def _no_cycles() -> Iterator[None]:
+    """A capture makes millions of small objects and no cycles; the collector would only look at them again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@contextlib.contextmanager
 def single_threaded_blas() -> Iterator[None]:
     """128x128 products oversubscribe a threaded BLAS (measured 30 times slower with four threads)."""
     try:
@@ -261,48 +274,63 @@ def single_threaded_blas() -> Iterator[None]:
         yield
 
 
+_known_tiles: dict = {}
+
+
 def allocate(shape, dtype, buffer, *, name=None, address=None, what="nl.ndarray") -> Tensor:
     """A fresh tensor inside a kernel, its memory uninitialised."""
-    from simcore.tensor import PARTITIONS, psum, to_buffer
-
     rec = state.current(what)
+    try:
+        view = _known_tiles.get((shape, dtype, buffer))
+    except TypeError:
+        view = None
+    if view is None:
+        view = _tile_layout(shape, dtype, buffer, what)
+        try:
+            _known_tiles[(shape, dtype, buffer)] = view
+        except TypeError:
+            pass
+    site = state.site(rec, 2)
+    programs = rec.programs
+    if view.buffer is shared_hbm and programs is not None and len(programs.programs) > 1:
+        # the n-th shared tensor of every program is one tensor
+        p = programs.current
+        p.allocations += 1
+        key = (name or p.allocations, view)
+        storage = rec.shared.get(key)
+        if storage is None:
+            storage = rec.shared[key] = _storage(rec, name, view, address, site)
+    else:
+        storage = _storage(rec, name, view, address, site)
+    return Tensor(storage, view)
+
+
+def _tile_layout(shape, dtype, buffer, what: str):
+    """The layout of a fresh tensor.  Raises KernelError where no memory has such a tensor."""
     buffer, dt = to_buffer(buffer), to_dtype(dtype)
     try:
         shape = tuple(int(n) for n in (shape if isinstance(shape, tuple | list) else (shape,)))
     except TypeError:
         raise KernelError(f"{what}: shape {shape!r} must be integers") from None
-    site = state.site(rec, 2)
     if any(n < 0 for n in shape):
-        raise KernelError(f"{what}: shape {shape} has a negative size", site=rec.sites[site])
+        raise KernelError(f"{what}: shape {shape} has a negative size")
     if buffer.on_chip:
         if len(shape) < 2:
-            raise KernelError(f"{what}: a tile in {buffer.value} needs a partition and a free dimension; shape {shape} has {len(shape)}", site=rec.sites[site])
+            raise KernelError(f"{what}: a tile in {buffer.value} needs a partition and a free dimension; shape {shape} has {len(shape)}")
         if shape[0] > PARTITIONS:
-            raise KernelError(f"{what}: a tile in {buffer.value} has at most {PARTITIONS} partitions; shape {shape} asks for {shape[0]}", site=rec.sites[site])
-    programs = rec.programs
-    if buffer is shared_hbm and programs is not None and len(programs.programs) > 1:
-        p = programs.current
-        p.allocations += 1
-        key = (name or p.allocations, shape, dt)
-        storage = rec.shared.get(key)
-        if storage is None:
-            storage = rec.shared[key] = _storage(rec, name, shape, dt, buffer, address, site)
-    else:
-        storage = _storage(rec, name, shape, dt, buffer, address, site)
-    if buffer is psum:
-        storage.started = {}
-    return Tensor(storage, layout(shape, row_major(shape), dt, buffer))
+            raise KernelError(f"{what}: a tile in {buffer.value} has at most {PARTITIONS} partitions; shape {shape} asks for {shape[0]}")
+    return layout(shape, row_major(shape), dt, buffer)
 
 
-def _storage(rec, name, shape, dt, buffer, address, site) -> Storage:
-    storage = rec.new_storage(name or f"{buffer.value}{len(rec.storages)}", shape, dt, buffer, address=_address(address), site=site)
+def _storage(rec, name, view, address, site) -> Storage:
+    storage = rec.new_storage(name, view.shape, view.dtype, view.buffer, address=None if address is None else _address(address), site=site)
     if rec.values:
         storage.allocate()
     return storage
 
 
 def _address(address):
-    return None if address is None else tuple(int(a) for a in address)
+    return tuple(int(a) for a in address)
 
 
 def profile(kernel: Callable, *args, target: str = "trn2", values: bool = True, lnc: int | None = None, **kwargs):
