@@ -72,9 +72,9 @@ def waited_on(timeline: Timeline) -> np.ndarray:
     on = t.wait_on.astype(np.int64)
     rows = np.arange(n)
     on = np.where(on < rows, on, -1)
-    if not n or timeline.kind == "simulated":
+    unknown = (on < 0) & (t.wait_cause != CAUSES.index("start"))
+    if not unknown.any():
         return on
-    unknown = (on < 0) & np.isin(t.wait_cause, [CAUSES.index("unknown"), CAUSES.index("engine"), CAUSES.index("dma")])
     previous = _previous_on_engine(timeline)
     best, ready = previous.copy(), np.where(previous >= 0, t.end_ps[previous], -1)
     d = timeline.dependences
