@@ -36,9 +36,11 @@ class Steps:
         low, high = int(first[0]) + 1, int(until[-1])
         if high <= low:
             return entering
-        # reduceat over the steps that begin inside the window; a column without any keeps the entering value
-        starts = np.clip(first + 1 - low, 0, high - low - 1)
-        inside = np.maximum.reduceat(self.value[low:high], starts)
+        # one stretch of steps per column, as pairs for reduceat: a step exactly on an edge belongs to the right column,
+        # which it enters, so stretches have gaps between them.  The last entry lets a stretch end at the very end.
+        pairs = np.stack([first + 1, until], axis=1).ravel() - low
+        value = np.append(self.value[low:high], -np.inf)
+        inside = np.maximum.reduceat(value, np.clip(pairs, 0, high - low))[::2]
         return np.where(until > first + 1, np.maximum(entering, inside), entering)
 
     def mean(self, edges: np.ndarray) -> np.ndarray:
