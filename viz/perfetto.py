@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from simcore.profile.counters import derived_counters
 from simcore.timeline import CAUSES, ENGINES, MEMORIES, Timeline
 from simcore.viz.perfetto_proto import Argument, Trace, Track
 
@@ -183,50 +184,16 @@ class _Writer:
         track.count(until, 0.0)
 
     def _counters(self) -> None:
-        counters = _with_derived(self.timeline)
+        t = self.timeline
+        counters = dict(sorted((derived_counters(t.instructions, t.dma) | t.counters).items()))
         if not counters:
             return
         group = self.trace.track(f"{self.prefix}NeuronCores: memory and bandwidth", children_in_order=True)
-        for rank, (name, (time, value)) in enumerate(counters.items(), 1):
+        for rank, (name, counter) in enumerate(counters.items(), 1):
             unit = next((u for end, u in _UNITS.items() if name.endswith(end)), name.rsplit(" ", 1)[-1])
             track = self.trace.track(name, parent=group, rank=rank, unit=unit)
-            for when, what in zip(_ns(time).tolist(), value.tolist()):
+            for when, what in zip(_ns(counter.time_ps).tolist(), counter.value.tolist()):
                 track.count(when, what)
-
-
-def _with_derived(t: Timeline) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The timeline's counters, and those its DMA rows give where it has none: name -> (times in ps, values)."""
-    counters = {name: (c.time_ps, c.value) for name, c in t.counters.items()}
-    d, hbm = t.dma, MEMORIES.index("HBM")
-    if len(d):
-        touches = (d.source == hbm) | (d.dest == hbm)
-        moved = np.where(d.source == hbm, d.read_bytes, 0) + np.where(d.dest == hbm, d.write_bytes, 0)
-        if "HBM GB/s" not in counters and touches.any():
-            counters["HBM GB/s"] = _rate(d.start_ps[touches], d.end_ps[touches], moved[touches])
-        if "DMA GB/s" not in counters:
-            counters["DMA GB/s"] = _rate(d.start_ps, d.end_ps, np.maximum(d.read_bytes, d.write_bytes))
-    triggers = np.unique(d.instruction[d.instruction >= 0])
-    if "pending DMAs" not in counters and len(triggers):
-        i = t.instructions
-        counters["pending DMAs"] = _steps(i.start_ps[triggers], i.done_ps[triggers], np.ones(len(triggers)))
-    return dict(sorted(counters.items()))
-
-
-def _rate(start: np.ndarray, end: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """GB/s over time: each transfer moves its bytes evenly from start to end."""
-    length = np.maximum(end - start, 1)
-    return _steps(start, start + length, moved / length * 1000)     # bytes per ps are TB/s
-
-
-def _steps(start: np.ndarray, end: np.ndarray, height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The sum of boxes as a step function (times, values)."""
-    time = np.concatenate([start, end])
-    change = np.concatenate([height, -height])
-    order = np.argsort(time, kind="stable")
-    time, total = time[order], np.cumsum(change[order])
-    last = np.r_[time[1:] != time[:-1], True]
-    value = np.where(np.abs(total[last]) < 1e-9 * max(float(np.abs(height).max(initial=0)), 1e-300), 0.0, total[last])
-    return time[last], value
 
 
 class _Arrows:

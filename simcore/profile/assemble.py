@@ -16,6 +16,7 @@ import numpy as np
 
 from simcore.errors import FileError
 from simcore.profile import vendor
+from simcore.profile.counters import derived_counters
 from simcore.timeline import (
     CAUSES,
     ENGINES,
@@ -89,6 +90,7 @@ class Rows:
     dma_write: array = field(default_factory=_q)
     dma_order: array = field(default_factory=_q)     # position within its queue where starts are equal
     dma_kind: array = field(default_factory=_q)      # index into kinds
+    dma_trigger: array = field(default_factory=_q)   # id of the instruction, -1 unknown; empty: nothing is said
     kinds: Words = field(default_factory=Words)      # the vendor's queue_type
     # limiter: (core, start, duration, k, n)
     clock: list[tuple[int, int, int, int, int]] = field(default_factory=list)
@@ -144,9 +146,15 @@ def assemble(rows: Rows, *, name: str, target: str, totals: dict[str, int], info
     kinds = rows.kinds.all()
     dma_kind = _np(rows.dma_kind)[d_order]
     fetch = np.array([k == "instruction" for k in kinds], bool)[dma_kind] if len(dma_kind) else np.zeros(0, bool)
-    linked = _link_packets(columns, names, texts, dma, fetch, rows.queues.all(), rows.semaphore_owner)
+    row_of = _row_of_id(_np(rows.id)[order].tolist())
+    if any(trigger >= 0 for trigger in rows.dma_trigger):
+        recorded = [row_of.get(i, -1) for i in rows.dma_trigger]
+        dma["instruction"] = np.array(recorded, np.int64)[d_order]
+    else:
+        _infer_triggers(columns, names, texts, dma, fetch, rows.queues.all(), rows.semaphore_owner)
+    linked = _finish_triggers(columns, dma)
 
-    edges = _edges(rows, order, columns, names)
+    edges = _edges(rows, row_of, columns, names)
     _find_waits(columns, names, texts, waited[order], edges)
 
     kernel = ~np.isin(np.array(names, dtype=object), list(vendor.SETUP_OPCODES)) if names else np.zeros(0, bool)
@@ -155,18 +163,22 @@ def assemble(rows: Rows, *, name: str, target: str, totals: dict[str, int], info
     if any(len(s) for s in starts):
         first, last = min(int(s.min()) for s in starts if len(s)), max(int(e.max()) for e in ends if len(e))
         totals = totals | {"kernel_start_ps": first, "kernel_end_ps": last, "kernel_ps": last - first}
-    recorded = max((int(c.max()) for c in (columns["end_ps"], dma["end_ps"]) if len(c)), default=0)
-    totals = {"profiled_ps": recorded} | totals
+    length = max((int(c.max()) for c in (columns["end_ps"], dma["end_ps"]) if len(c)), default=0)
+    totals = {"profiled_ps": length} | totals
     info = info | {"setup_opcodes": sorted(vendor.SETUP_OPCODES), "dma_packets_linked": linked}
 
     clock = sorted(rows.clock)
+    table, packets = Instructions(**columns), DmaTransfers(**dma)
+    counters = {n: _counter(points) for n, points in sorted(rows.counters.items()) if points}
+    derived = derived_counters(table, packets) if linked else {}
+    info = info | {"derived_counters": sorted(set(derived) - set(counters))}
     return Timeline(
-        name=name, kind="measured", target=target, instructions=Instructions(**columns), dma=DmaTransfers(**dma),
+        name=name, kind="measured", target=target, instructions=table, dma=packets,
         dependences=edges,
         clock=ClockStates(core=_c(clock, 0), start_ps=_c(clock, 1), end_ps=_c(clock, 1) + _c(clock, 2), k=_c(clock, 3),
                           n=_c(clock, 4)),
         opcodes=opcodes, strings=strings, sites=tuple(_site(s) for s in rows.sites.all()), queues=rows.queues.all(),
-        dtypes=dtypes.all(), counters={n: _counter(points) for n, points in sorted(rows.counters.items()) if points},
+        dtypes=dtypes.all(), counters=dict(sorted((derived | counters).items())),
         totals=totals, info=info | {"queue_types": _queue_types(rows, dma, dma_kind)},
     )
 
@@ -187,7 +199,8 @@ def _check_times(table: str, start: np.ndarray, duration: np.ndarray) -> None:
             raise FileError(f"row {int(column.argmin())} of {table!r} has the negative {what} {int(column.min())} ps")
         if column.max() > MAX_TIME_PS:
             raise FileError(
-                f"row {int(column.argmax())} of {table!r} has the {what} {int(column.max())} ps, longer than eleven days")
+                f"row {int(column.argmax())} of {table!r} has the {what} {int(column.max())} ps, "
+                "longer than eleven days")
 
 
 def _site(text: str) -> Site:
@@ -214,8 +227,8 @@ def _scale_bytes(columns: dict, names: list[str], texts: list[str]) -> None:
         columns[f"{memory}_write_bytes"] *= written
 
 
-def _link_packets(columns, names, texts, dma, fetch, queues, owners) -> int:
-    """Give each DMA packet the trigger it belongs to, and each trigger the completion of its last packet.
+def _infer_triggers(columns, names, texts, dma, fetch, queues, owners) -> None:
+    """Give each DMA packet the trigger it belongs to.
 
     Profiles without DGE notifications do not say.  Inferred: triggers of a queue are served in order, and on
     each DMA engine the share of one trigger ends with one completion write of 4 bytes (16 engines, and the
@@ -230,7 +243,6 @@ def _link_packets(columns, names, texts, dma, fetch, queues, owners) -> int:
                 owner = next((q for q in (f"q{engine}DynamicHW", f"q{engine}Dynamic") if q in queues), None)
             if owner is not None:
                 triggers[int(columns["core"][row]), owner].append(row)
-    linked = 0
     for (core, queue), rows in triggers.items():
         mine = (dma["core"] == core) & (dma["queue"] == queues.index(queue)) & ~fetch
         share: dict[int, int] = {}
@@ -244,22 +256,29 @@ def _link_packets(columns, names, texts, dma, fetch, queues, owners) -> int:
             share |= dict(zip(packets.tolist(), segment.tolist()))
         for packet, segment in share.items():
             dma["instruction"][packet] = rows[segment] if segment < len(rows) else -1
-        linked += len(share)
+
+
+def _finish_triggers(columns, dma) -> int:
+    """What linked packets tell: their memories, and when a trigger's transfer is done.  Returns how many are linked."""
     has = np.flatnonzero(dma["instruction"] >= 0)
     trigger = dma["instruction"][has]
     for memory in ("SBUF", "PSUM", "HBM"):
         for side, way in (("source", "read"), ("dest", "write")):
             dma[side][has[columns[f"{memory.lower()}_{way}_bytes"][trigger] > 0]] = MEMORIES.index(memory)
     np.maximum.at(columns["done_ps"], trigger, dma["end_ps"][has])
-    return linked
+    return len(has)
 
 
-def _edges(rows: Rows, order: np.ndarray, columns: dict, names: list[str]) -> Dependences:
-    """The profile's `predecessors` as edges between rows, without those that say only "same engine, in order"."""
-    row_of: dict[int, int] = {}
-    ids = _np(rows.id)[order].tolist()
+def _row_of_id(ids: list[int]) -> dict[int, int]:
+    """The first row of each id (a damaged profile may have several)."""
+    rows: dict[int, int] = {}
     for row, i in enumerate(ids):
-        row_of.setdefault(i, row)
+        rows.setdefault(i, row)
+    return rows
+
+
+def _edges(rows: Rows, row_of: dict[int, int], columns: dict, names: list[str]) -> Dependences:
+    """The profile's `predecessors` as edges between rows, without those that say only "same engine, in order"."""
     producer = np.array([row_of.get(i, -1) for i in rows.edge_in], np.int64)
     consumer = np.array([row_of.get(i, -1) for i in rows.edge_out], np.int64)
     cause = _np(rows.edge_cause).copy()

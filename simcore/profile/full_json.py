@@ -17,7 +17,8 @@ from simcore.timeline import CAUSES, ENGINES, Timeline
 
 _ENGINE = {e.lower(): i for i, e in enumerate(ENGINES)}
 _KEPT = (
-    "summary", "metadata", "profile_info", "model_info", "neff_node", "neff_header", "warnings", "nc_mem_usage", "error",
+    "summary", "metadata", "profile_info", "model_info", "neff_node", "neff_header", "warnings", "nc_mem_usage",
+    "error",
 )
 _OWNER = re.compile(r"S\[(\d+)\] \((q\w+)\)")
 
@@ -136,7 +137,8 @@ class _Reader:
 
     def throughput(self, row: dict, where: str) -> None:
         self._count("DMA GB/s", row, _real(row.get("transfer_rate"), where) / 1e9, where)
-        self._count("HBM GB/s", row, _real(row.get("hbm_transfer_rate"), where) / 1e9, where)
+        if rate := _real(row.get("hbm_transfer_rate"), where):    # all 0 where the capture had no DGE notifications
+            self._count("HBM GB/s", row, rate / 1e9, where)
 
     def usage(self, row: dict, where: str) -> None:
         used = _real(row.get("usage_avg"), where)
@@ -161,12 +163,14 @@ class _Reader:
         for column in (r.start, r.duration, r.wait, r.dma_start, r.dma_duration):
             _scale(column, scale, self.path)
         r.clock = [(c, s * scale, d * scale, k, n) for c, s, d, k, n in r.clock]
-        target = str(summary.get("instance_type") or "trn2").split(".")[0]
-        sizes = {"SBUF bytes": vendor.SBUF_PARTITION_BYTES.get(target, 192 << 10) * vendor.PARTITIONS,
-                 "PSUM bytes": vendor.PSUM_PARTITION_BYTES * vendor.PARTITIONS}
+        target = vendor.target_of(summary)
+        sizes = vendor.memory_bytes(target)
         for name in list(r.counters):
             r.counters[name] = [(c, t * scale, v * sizes.get(name, 1)) for c, t, v in r.counters[name]]
         r.counters.pop("other usage", None)
+        pending = [v for _, _, v in r.counters["pending DMAs"]]
+        if pending == sorted(pending):
+            del r.counters["pending DMAs"]     # only ever counted up: completions were not captured
         total = summary.get("total_time")
         totals = {"profiled_ps": round(total * 1e12)} if isinstance(total, (int, float)) and 0 < total < 1e6 else {}
         info = {key: rows[0] if key in ("summary", "metadata", "profile_info", "neff_header") else rows

@@ -17,10 +17,9 @@ DEPENDENCE = {"FLOW_DEPENDENCE": "data", "ANTI_DEPENDENCE": "reuse", "OUTPUT_DEP
 """The vendor's dependence types as causes of Timeline.  A producer that is a DMA trigger makes "dma" of "data"."""
 
 PARTITIONS = 128
-SBUF_PARTITION_BYTES = {"trn1": 192 << 10, "trn2": 192 << 10, "trn3": 256 << 10}
-PSUM_PARTITION_BYTES = 16 << 10
 
 _DTYPE = re.compile(r"(?:src|in_dtype)=(\w+?)@")
+_SHAPE = re.compile(r"\b(\w+)=\w+@[\w.]+\+-?\d+\[[-\d,]*\]\[(\d+)")
 _CHANNELS = re.compile(r"\bchannels=(\d+)")
 _ARRAY = re.compile(r"(?<![\w\]\[,])(\d+)\*(\d+)\s*$")
 _WAITS = re.compile(r"S\[(\d+)\] \(([\w?]+)\)>=(\d+)")
@@ -43,7 +42,8 @@ def partitions(opcode: str, operands: str) -> tuple[int, int]:
     """Partitions (read, written): the vendor counts SBUF and PSUM bytes of compute rows per partition.
 
     MATMUL on K rows by M columns reads K partitions and writes M; LDWEIGHTS reads K; the others say `channels=`.
-    DMA rows already count all partitions, so (1, 1).
+    A simulated run writes each operand's shape, whose first extent is its partitions.  DMA rows already count all
+    partitions, so (1, 1).
     """
     if is_dma(opcode):
         return 1, 1
@@ -54,7 +54,29 @@ def partitions(opcode: str, operands: str) -> tuple[int, int]:
     found = _ARRAY.search(operands)
     if found:
         return min(int(found[1]), PARTITIONS), min(int(found[2]), PARTITIONS)
-    return PARTITIONS, PARTITIONS
+    shapes = [(name == "dst", min(max(int(n), 1), PARTITIONS)) for name, n in _SHAPE.findall(operands)]
+    read = max((n for written, n in shapes if not written), default=PARTITIONS)
+    return read, max((n for written, n in shapes if written), default=PARTITIONS)
+
+
+def target_of(summary: dict) -> str:
+    """The machine a summary names ("trn2.3xlarge" is trn2); trn2 where it names none simcore knows."""
+    return known_target(str(summary.get("instance_type") or ""))
+
+
+def known_target(name: str) -> str:
+    family = name.split(".")[0].removesuffix("n").removesuffix("u")
+    return family if family in ("trn1", "trn2", "trn3", "inf2") else "trn2"
+
+
+def memory_bytes(target: str) -> dict[str, int]:
+    """Capacity behind the vendor's usage fractions, by the name of the counter."""
+    from simcore.machine import load_machine
+
+    machine = load_machine(target)
+    partitions = machine.core.partitions
+    return {"SBUF bytes": machine.sbuf.bytes_per_partition * partitions,
+            "PSUM bytes": machine.psum.banks * machine.psum.bank_bytes_per_partition * partitions}
 
 
 def waits(operands: str) -> list[tuple[int, str, int]]:
