@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from simcore.isa.table import ENGINE_INDEX, TENSOR, Op
 from simcore.lowering.program import Program, lower
 from simcore.machine import Machine
 from simcore.timeline import ENGINES
@@ -50,15 +51,33 @@ def bounds(trace: Trace, machine: Machine) -> Bounds:
 
 
 def bounds_of(p: Program, machine: Machine) -> Bounds:
+    """Bounds of a lowered program."""
     resources: dict[str, int] = {}
+    cores = range(max(1, p.cores))
+    engine = np.array([ENGINE_INDEX[o.engine] for o in p.ops], np.int64)
+    pe = machine.tensor
+    least = np.array([_least(o, pe) for o in p.ops], np.int64)
+    uses = [np.bincount(p.op[p.core == c], minlength=len(p.ops)) for c in cores]
     for e, name in enumerate(ENGINES):
-        per_core = [int(p.issue_ps[(p.engine == e) & (p.core == c)].sum()) for c in range(max(1, p.cores))]
+        per_core = [int((least * n)[engine == e].sum()) for n in uses]
         if max(per_core):
             resources[name] = max(per_core)
-    shares = np.array([t.share_ps * t.engines if t is not None else 0 for t in (o.dma for o in p.ops)], np.int64)
-    moved = [int(shares[p.op[p.core == c]].sum()) if len(p.op) else 0 for c in range(max(1, p.cores))]
+    work = np.array([sum(o.dma.work_ps) if o.dma is not None else 0 for o in p.ops], np.int64)
+    moved = [int((work * n).sum()) for n in uses]
     if max(moved):
         resources["DMA"] = max(moved) // machine.dma.engines
-    hbm_bytes = int((p.hbm_read_bytes + p.hbm_write_bytes)[p.op].sum()) if len(p.op) else 0
-    flops = int(p.flops[p.op].sum()) if len(p.op) else 0
-    return Bounds(resources=resources, flops=flops, hbm_bytes=hbm_bytes)
+    n = sum(uses)
+    hbm_bytes = int(((p.hbm_read_bytes + p.hbm_write_bytes) * n).sum())
+    if hbm_bytes and p.cores > 1:
+        stacks = -(-p.cores // max(1, machine.hbm.get("cores_per_stack", 1)))
+        resources["HBM"] = round(hbm_bytes / machine.hbm.bytes_per_s / stacks * 1e12)
+    return Bounds(resources=resources, flops=int((p.flops * n).sum()), hbm_bytes=hbm_bytes)
+
+
+def _least(o: Op, pe) -> int:
+    """Time an engine is taken by a chip instruction at the very least."""
+    if o.dma is not None:
+        return 0
+    if o.engine is TENSOR:
+        return pe.ps(o.pe_cycles) if o.opcode == "MATMUL" else 0
+    return o.issue_ps

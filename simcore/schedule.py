@@ -1,253 +1,337 @@
 """simulate(): in-order engines, DMA queues and semaphores turn a Trace into a Timeline.
 
-One pass in program order.  Every engine executes its queue in order: an instruction starts when its engine can issue
-again and everything it waits for is done; which of these came last is stored with it.
+An engine executes its instructions in program order: one starts when the engine can issue again and everything it waits for is
+done.  Engines meet only through dependences, so each runs ahead as far as it can.  DMA queues share the 16 DMA engines, so
+their transfers are dealt out in the order of time: whenever no engine can go on, the transfer that is triggered first is next.
 """
 
 from __future__ import annotations
 
+import heapq
+from collections import deque
+from dataclasses import dataclass, field
+
 import numpy as np
 
-from simcore.isa.table import ENGINE_INDEX
+from simcore.limiter import Limiter
 from simcore.lowering.program import Program, lower
 from simcore.machine import Machine
-from simcore.timeline import CAUSES, ENGINES, MEMORIES, ClockStates, Counter, Dependences, DmaTransfers, Instructions, Timeline
+from simcore.timeline import CAUSES, Timeline
 from simcore.trace import Trace
 
-_CAUSE = {name: i for i, name in enumerate(CAUSES)}
+_ENGINE, _START, _DATA, _DMA, _QUEUE = (CAUSES.index(c) for c in ("engine", "start", "data", "dma", "queue"))
 
 
 def simulate(trace: Trace, machine: Machine) -> Timeline:
     """When every engine does what.  Raises CapacityError when SBUF or PSUM cannot hold the kernel's tiles."""
+    from simcore.assemble import assemble
     from simcore.bounds import bounds_of
 
     program = lower(trace, machine)
-    clock = Limiter(machine, trace.cores)
-    run = _run(program, machine, clock)
-    timeline = _timeline(trace, machine, program, run, clock)
-    limits = bounds_of(program, machine)
-    timeline.bounds.update(limits.to_dict())
-    object.__setattr__(timeline, "trace", trace)
+    timeline = assemble(trace, machine, program, run(program, machine))
+    timeline.bounds.update(bounds_of(program, machine).to_dict())
     return timeline
 
 
-class Limiter:
-    """The Tensor engine's clock limiter.
-
-    Time is cut into windows; a window runs at full rate when the one before streamed at least a threshold of its cycles,
-    at half rate otherwise.  It starts at half rate.
-    """
-
-    def __init__(self, machine: Machine, cores: int):
-        pe = machine.tensor
-        self.on = pe.get("limiter_window_cycles") is not None
-        if not self.on:
-            return
-        self.window = round(pe.limiter_window_cycles * 1e12 / machine.core.base_clock_hz)
-        self.need = pe.limiter_threshold_fraction * self.window * pe.clock_hz / 1e12
-        self.slow = 1 / pe.limiter_rate_fraction
-        self.full = 1e12 / pe.clock_hz
-        self.busy: list[dict[int, float]] = [{} for _ in range(max(1, cores))]
-
-    def stretch(self, core: int, start: int) -> float:
-        """How many times longer than at full clock the engine takes at this time."""
-        if not self.on:
-            return 1.0
-        return 1.0 if self.busy[core].get(start // self.window - 1, 0.0) >= self.need else self.slow
-
-    def note(self, core: int, start: int, end: int, cycles: float) -> None:
-        """`cycles` were streamed between start and end."""
-        if not self.on or end <= start:
-            return
-        busy, first, last = self.busy[core], start // self.window, (end - 1) // self.window
-        for w in range(first, last + 1):
-            a, b = max(start, w * self.window), min(end, (w + 1) * self.window)
-            busy[w] = busy.get(w, 0.0) + cycles * (b - a) / (end - start)
-
-    def states(self, end_ps: int) -> ClockStates:
-        rows = []
-        if self.on:
-            for core, busy in enumerate(self.busy):
-                for w in range(0, end_ps // self.window + 1):
-                    k = 8 if busy.get(w - 1, 0.0) >= self.need else 4
-                    if rows and rows[-1][0] == core and rows[-1][3] == k:
-                        rows[-1][2] = (w + 1) * self.window
-                    else:
-                        rows.append([core, w * self.window, (w + 1) * self.window, k, 8])
-        columns = list(zip(*rows, strict=True)) or [()] * 5
-        return ClockStates(*(np.array(c) for c in columns))
-
-
+@dataclass(slots=True)
 class Run:
-    """What the scheduler found, per chip instruction."""
+    """What the schedule found.  start, done, cause, on, wait: per instruction; chip_start, chip_end: per chip instruction."""
 
-    def __init__(self, n: int):
-        self.start, self.end, self.done = [0] * n, [0] * n, [0] * n
-        self.cause, self.on, self.wait = [0] * n, [-1] * n, [0] * n
-        self.dma: list[tuple] = []
+    start: list[int]
+    done: list[int]
+    cause: list[int]
+    on: list[int]
+    wait: list[int]
+    chip_start: list[int]
+    chip_end: list[int]
+    transfers: list[tuple[int, int, int]] = field(default_factory=list)    # (instruction, first DMA engine, how many)
+    transfer_start: list[int] = field(default_factory=list)                # per DMA engine of each transfer
+    transfer_end: list[int] = field(default_factory=list)
+    limiters: list[Limiter] = field(default_factory=list)
 
 
-def _run(p: Program, machine: Machine, clock: Limiter) -> Run:
-    n = len(p.engine)
-    run = Run(n)
-    engine, core = p.engine.tolist(), p.core.tolist()
-    issue, latency, pe = p.issue_ps.tolist(), p.latency_ps.tolist(), p.pe_cycles.tolist()
-    edge_start, producer, cause_of = p.edge_start.tolist(), p.producer.tolist(), p.cause.tolist()
-    transfers = p.transfers
-    handoff = round(machine.semaphore.handoff_ns * 1000)
-    trigger_wait = round((machine.semaphore.get("dma_trigger_ns") or 0) * 1000)
-    cores = max(1, p.cores)
-    free = [[0] * len(ENGINES) for _ in range(cores)]
-    last = [[-1] * len(ENGINES) for _ in range(cores)]
-    dma_free = [[0] * machine.dma.engines for _ in range(cores)]
-    next_engine = [0] * cores
-    start, end, done = run.start, run.end, run.done
-    tensor = ENGINES.index("Tensor")
-    is_dma = [t is not None for t in transfers]
-    c_engine, c_start, c_dma, c_data = _CAUSE["engine"], _CAUSE["start"], _CAUSE["dma"], _CAUSE["data"]
-    for i in range(n):
-        c, e = core[i], engine[i]
-        t = free[c][e]
-        cause, on = (c_engine, last[c][e]) if last[c][e] >= 0 else (c_start, -1)
-        ready = 0
-        for k in range(edge_start[i], edge_start[i + 1]):
-            j = producer[k]
-            at = done[j]
-            if engine[j] != e and not is_dma[j]:
-                at += handoff
-            if is_dma[i]:
-                at += trigger_wait
-            if at > ready:
-                ready = at
-                if at > t:
-                    why = cause_of[k]
-                    cause, on = (c_dma if why == c_data and is_dma[j] else why), j
-        run.wait[i] = max(0, ready - t)
-        if ready > t:
-            t = ready
-        run.cause[i], run.on[i] = cause, on
-        start[i] = t
-        if e == tensor:
-            stretch = clock.stretch(c, t)
-            gap = round(issue[i] * stretch)
-            end[i] = done[i] = t + round(latency[i] * stretch) if stretch == 1.0 else t + gap + latency[i] - issue[i]
-            if pe[i]:
-                clock.note(c, t, t + gap, pe[i])
-            free[c][e] = t + gap
-        elif transfers[i] is None:
-            end[i] = done[i] = t + latency[i]
-            free[c][e] = t + issue[i]
+def run(p: Program, machine: Machine) -> Run:
+    """The schedule of a program."""
+    return _Scheduler(p, machine).run()
+
+
+class _Scheduler:
+    def __init__(self, p: Program, machine: Machine):
+        self.p, self.machine = p, machine
+        n = len(p.stream)
+        chips = len(p.op)
+        cores = max(1, p.cores)
+        self.out = Run([0] * n, [0] * n, [0] * n, [-1] * n, [0] * n, [0] * chips, [0] * chips,
+                       limiters=[Limiter(machine) for _ in range(cores)])
+        order = np.argsort(p.stream, kind="stable")
+        bounds = np.searchsorted(p.stream[order], np.arange(len(p.streams) + 1))
+        self.members = [order[a:b].tolist() for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        self.variant = p.variant.tolist()
+        self.first_chip = p.first_chip.tolist()
+        self.stream = p.stream.tolist()
+        self.pending = np.bincount(p.consumer, minlength=n).tolist()
+        by = np.argsort(p.producer, kind="stable")
+        self.next_start = np.searchsorted(p.producer[by], np.arange(n + 1)).tolist()
+        self.next = p.consumer[by].tolist()
+        self.next_soft = p.soft[by].tolist()
+        self.next_cause = p.cause[by].tolist()
+        self.ready = [0] * n
+        self.why = [-1] * n
+        self.because = [_START] * n
+        self.is_queue = [bool(s.queue) for s in p.streams]
+        self._costs(machine)
+
+    def _costs(self, machine: Machine) -> None:
+        """Per variant: what the loop needs; per stream: what a waiting instruction pays for the hand-off."""
+        p = self.p
+        hand = machine.semaphore
+        ps = [[round(hand.tensor_handoff_ns * 1000) if s.engine == "Tensor" else round(hand.handoff_ns * 1000)
+               for s in p.streams], [0] * len(p.streams)]
+        self.handoff = ps
+        self.same = round(hand.same_engine_ns * 1000)
+        self.issue = [sum(o.issue_ps for o in mine) for mine in p.variant_ops]
+        self.latency = [sum(o.issue_ps for o in mine[:-1]) + mine[-1].latency_ps for mine in p.variant_ops]
+        self.transfer = [mine[0].dma for mine in p.variant_ops]
+        pe = machine.tensor
+        self.passes = [[(pe.ps(a.pe_cycles), pe.ps(b.pe_cycles)) for a, b in zip(mine[::2], mine[1::2], strict=True)]
+                       if mine[0].opcode == "LDWEIGHTS" else [] for mine in p.variant_ops]
+
+    def run(self) -> Run:
+        streams = self.p.streams
+        self.free = [0] * len(streams)
+        self.last = [-1] * len(streams)
+        self.head = [0] * len(streams)
+        self.waiting: list[list[tuple[int, int]]] = [[] for _ in streams]      # DMA queues: (ready, instruction)
+        self.events: list[tuple[int, int]] = []                                # (earliest next trigger, queue)
+        self.active = [s for s in range(len(streams)) if not self.is_queue[s]]
+        self._dma_state()
+        for s, queue in enumerate(self.is_queue):
+            if queue:
+                self.waiting[s] = [(0, i) for i in self.members[s] if not self.pending[i]]
+                if self.waiting[s]:
+                    self.events.append((0, s))
+        heapq.heapify(self.events)
+        advance = [self._tensor if s.engine == "Tensor" else self._engine for s in streams]
+        active, events = self.active, self.events
+        while True:
+            while active:
+                s = active.pop()
+                advance[s](s)
+            if not events:
+                break
+            at, s = heapq.heappop(events)
+            self._trigger(at, s)
+        stuck = [i for i, left in enumerate(self.pending) if left]
+        assert not stuck, f"instructions {stuck[:5]} wait for each other"
+        return self.out
+
+    # ------------------------------------------------------------------------------ engines
+
+    def _engine(self, s: int) -> None:
+        """Execute what can be executed of an in-order engine."""
+        members, pending, ready, variant = self.members[s], self.pending, self.ready, self.variant
+        issue, latency, out, first_chip, ops = self.issue, self.latency, self.out, self.first_chip, self.p.variant_ops
+        start, done, chip_start, chip_end = out.start, out.done, out.chip_start, out.chip_end
+        k, free, last = self.head[s], self.free[s], self.last[s]
+        while k < len(members):
+            i = members[k]
+            if pending[i]:
+                break
+            v = variant[i]
+            t = ready[i]
+            if t > free:
+                out.cause[i], out.on[i], out.wait[i] = self.because[i], self.why[i], t - free
+            else:
+                t = free
+                out.cause[i], out.on[i] = (_ENGINE, last) if last >= 0 else (_START, -1)
+            start[i] = t
+            free = t + issue[v]
+            done[i] = t + latency[v]
+            c = first_chip[i]
+            mine = ops[v]
+            if len(mine) == 1:
+                chip_start[c] = t
+                chip_end[c] = t + latency[v]
+            else:
+                at = t
+                for j, o in enumerate(mine):
+                    chip_start[c + j], chip_end[c + j] = at, at + o.latency_ps
+                    at += o.issue_ps
+            last = i
+            k += 1
+            self.head[s], self.free[s], self.last[s] = k, free, last
+            self._release(i, s, t, t + latency[v], 0)
+
+    def _tensor(self, s: int) -> None:
+        """The Tensor engine: the stationary tile of a product loads behind the product before."""
+        pe = self.machine.tensor
+        limiter = self.out.limiters[self.p.streams[s].core]
+        overhead, cold = pe.ps(pe.issue_overhead_cycles), pe.ps(pe.stationary_overhead_cycles)
+        tail, lead = pe.ps(pe.pipeline_latency_cycles), pe.ps(pe.limited_lead_cycles)
+        seen = tail // 2
+        members, pending, ready, variant, passes = self.members[s], self.pending, self.ready, self.variant, self.passes
+        out, first_chip = self.out, self.first_chip
+        chip_start, chip_end = out.chip_start, out.chip_end
+        k, last = self.head[s], self.last[s]
+        if k == 0:
+            self.began, self.through = getattr(self, "began", {}), getattr(self, "through", {})
+            self.began.setdefault(s, 0)
+            self.through.setdefault(s, 0)
+        began, through = self.began[s], self.through[s]      # of the last product: its stream's first column in, last column in
+        while k < len(members):
+            i = members[k]
+            if pending[i]:
+                break
+            t = ready[i]
+            if t > through:
+                out.cause[i], out.on[i], out.wait[i] = self.because[i], self.why[i], t - through
+            else:
+                out.cause[i], out.on[i] = (_ENGINE, last) if last >= 0 else (_START, -1)
+            c = first_chip[i]
+            first = -1
+            for load, work in passes[variant[i]]:
+                full = limiter.full(began if began > t else t)
+                a = began if began > t else t                       # load behind the product before, when it may
+                loaded = a + (load if full else load * limiter.slow)
+                b = through + overhead if full and through else through
+                if loaded + (cold if full else 0) > b:
+                    b = loaded + (cold if full and a == began else 0)
+                through = limiter.stream(b, work)
+                began = b
+                shown = b if full else b - lead
+                chip_start[c], chip_end[c] = a, loaded + seen
+                if shown < a:
+                    shown = a
+                chip_start[c + 1], chip_end[c + 1] = shown, through + tail
+                c += 2
+                if first < 0:
+                    first = a
+            out.start[i] = first
+            out.done[i] = through + tail
+            last = i
+            k += 1
+            self.head[s], self.last[s] = k, last
+            self.began[s], self.through[s] = began, through
+            self._release(i, s, first, through + tail, 0)
+
+    # ------------------------------------------------------------------------------ DMA
+
+    def _dma_state(self) -> None:
+        d = self.machine.dma
+        cores = max(1, self.p.cores)
+        self.engines = [[0] * d.engines for _ in range(cores)]
+        self.rotation = [0] * cores
+        self.skew = round(d.engine_skew_ns * 1000)
+        self.notice = round(d.completion_ns * 1000)
+        self.depth = d.queue_depth
+        self.inflight: list[deque[int]] = [deque() for _ in self.p.streams]
+        stack = max(1, self.machine.hbm.get("cores_per_stack", 1))
+        self.hbm_free = [0] * (cores // stack + 1)
+        self.stack = stack
+        self.hbm_ps = 1e12 / self.machine.hbm.bytes_per_s
+
+    def _trigger(self, at: int, s: int) -> None:
+        """Trigger the next transfer of a queue: of those ready by then, the first in the program."""
+        waiting = self.waiting[s]
+        if not waiting:
+            return
+        earliest = max(self.free[s], waiting[0][0])
+        if earliest > at:
+            heapq.heappush(self.events, (earliest, s))
+            return
+        i = self._pick(waiting, earliest)
+        t = earliest
+        out = self.out
+        x = self.transfer[self.variant[i]]
+        if self.ready[i] >= t and self.why[i] >= 0:
+            out.cause[i], out.on[i], out.wait[i] = self.because[i], self.why[i], max(0, self.ready[i] - self.free[s])
         else:
-            x = transfers[i]
-            end[i] = t + latency[i]
-            free[c][e] = t + issue[i]
-            engines = dma_free[c]
-            at = t + x.dispatch_ps
-            finish = at
-            first = next_engine[c]
-            for k in range(x.engines):
-                d = (first + k) % len(engines)
-                begin = engines[d] if engines[d] > at else at
-                engines[d] = begin + x.share_ps
-                run.dma.append((c, d, i, begin, begin + x.share_ps))
-                if engines[d] > finish:
-                    finish = engines[d]
-            next_engine[c] = (first + x.engines) % len(engines)
-            done[i] = finish + x.completion_ps
-        last[c][e] = i
-    return run
+            out.cause[i], out.on[i] = (_QUEUE, self.last[s]) if self.last[s] >= 0 else (_START, -1)
+        core = self.p.streams[s].core
+        end = self._move(i, x, core, t + x.first_ps)
+        done = end + self.notice
+        c = self.first_chip[i]
+        out.start[i], out.done[i] = t, done
+        out.chip_start[c], out.chip_end[c] = t, t + x.busy_ps
+        free = t + x.issue_ps
+        line = self.inflight[s]
+        line.append(end)
+        if len(line) >= self.depth:
+            free = max(free, line.popleft())
+        self.free[s], self.last[s] = free, i
+        if waiting:
+            heapq.heappush(self.events, (max(free, waiting[0][0]), s))
+        self._release(i, s, t, done, 1)
 
+    @staticmethod
+    def _pick(waiting: list[tuple[int, int]], t: int) -> int:
+        """Take the first instruction in program order among those ready by t."""
+        if len(waiting) == 1:
+            return waiting.pop()[1]
+        best = min((entry[1], entry) for entry in waiting if entry[0] <= t)[1]
+        waiting.remove(best)
+        heapq.heapify(waiting)
+        return best[1]
 
-def _timeline(trace: Trace, machine: Machine, p: Program, run: Run, clock: Limiter) -> Timeline:
-    start = np.asarray(run.start, np.int64)
-    order = np.lexsort((np.arange(len(start)), start))
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    on = np.asarray(run.on, np.int64)
-    on = np.where(on >= 0, rank[on], -1)[order] if len(on) else on
-    row = p.trace_row[order]
-    operand_id, strings = _operand_texts(trace, p)
-    opcodes = tuple(dict.fromkeys(p.opcodes))
-    code = np.array([opcodes.index(o) for o in p.opcodes], np.int16)
-    dtypes = tuple(dict.fromkeys(d for d in p.dtypes if d))
-    dt = np.array([dtypes.index(d) if d else -1 for d in p.dtypes], np.int8)
-    op = p.op[order]
-    instructions = Instructions(
-        core=p.core[order], engine=p.engine[order], opcode=code[op], operands=operand_id[order], site=trace.site[row], source_row=row,
-        start_ps=start[order], end_ps=np.asarray(run.end, np.int64)[order], done_ps=np.asarray(run.done, np.int64)[order],
-        wait_cause=np.asarray(run.cause, np.int8)[order], wait_on=on, wait_ps=np.asarray(run.wait, np.int64)[order], dtype=dt[op],
-        **{name: getattr(p, name)[op] for name in ("elements", "flops", "hbm_read_bytes", "hbm_write_bytes", "sbuf_read_bytes",
-                                                   "sbuf_write_bytes", "psum_read_bytes", "psum_write_bytes")},
-    )
-    dma, queues = _transfers(p, run, rank)
-    consumer = np.repeat(np.arange(len(p.engine)), np.diff(p.edge_start))
-    dependences = Dependences(producer=rank[p.producer], consumer=rank[consumer], cause=p.cause)
-    end_ps = int(max(max(run.end, default=0), max(run.done, default=0)))
-    kernel = machine.kernel
-    totals = {"kernel_ps": end_ps}
-    for name, numbers in (("profiled_ps", ("start_ns", "end_ns")), ("device_ps", ("device_fixed_ns",)), ("benchmark_ps", ("benchmark_fixed_ns",))):
-        if all(kernel.get(x) is not None for x in numbers):
-            totals[name] = end_ps + round(sum(kernel.get(x) for x in numbers) * 1000)
-    return Timeline(
-        name=trace.name, kind="simulated", target=trace.target, instructions=instructions, dma=dma, dependences=dependences,
-        clock=clock.states(end_ps), opcodes=opcodes, strings=strings, sites=tuple(trace.sites), queues=queues, dtypes=dtypes,
-        counters=_counters(p, instructions, dma, rank), sources=trace.sources, totals=totals, info=dict(trace.info), machine=machine.to_dict(),
-    )
+    def _move(self, i: int, x, core: int, arrival: int) -> int:
+        """Put a transfer on its engines; returns when the last byte has moved."""
+        engines, skew = self.engines[core], self.skew
+        out = self.out
+        first = 0
+        if x.engines == len(engines):
+            starts = [a if a > b else b for a, b in zip(engines, range(arrival, arrival + skew * len(engines), skew), strict=True)]
+            ends = [a + w for a, w in zip(starts, x.work_ps, strict=True)]
+            engines[:] = ends
+        else:
+            first = self.rotation[core]
+            starts, ends = [], []
+            for k, w in enumerate(x.work_ps):
+                e = (first + k) % len(engines)
+                a = max(engines[e], arrival + skew * k)
+                starts.append(a)
+                ends.append(a + w)
+                engines[e] = a + w
+            self.rotation[core] = (first + x.engines) % len(engines)
+        out.transfers.append((i, first, x.engines))
+        out.transfer_start.extend(starts)
+        out.transfer_end.extend(ends)
+        end = max(ends)
+        hbm = x.hbm_read + x.hbm_write
+        if hbm and self.p.cores > 1:
+            stack = core // self.stack
+            begin = max(self.hbm_free[stack], starts[0])
+            self.hbm_free[stack] = begin + round(hbm * self.hbm_ps)
+            if self.hbm_free[stack] > end:
+                end = self.hbm_free[stack]
+        return end
 
+    # ------------------------------------------------------------------------------ dependences
 
-def _operand_texts(trace: Trace, p: Program) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Operand text per variant (views show storages through the trace where it is at hand)."""
-    texts = tuple(repr(v) for v in trace.variants)
-    return trace.variant[p.trace_row].astype(np.int32), texts
-
-
-def _transfers(p: Program, run: Run, rank) -> tuple[DmaTransfers, tuple[str, ...]]:
-    if not run.dma:
-        return DmaTransfers.empty(), ()
-    table = np.array(run.dma, np.int64)
-    rows = table[:, 2]
-    xs = [p.transfers[i] for i in rows.tolist()]
-    names = tuple(dict.fromkeys(f"q{x.queue}{'Dynamic' if x.mode == 'sw' else 'DynamicHW' if x.mode == 'hw' else 'SpillReload0'}" for x in xs))
-    at = {n: i for i, n in enumerate(names)}
-    order = np.lexsort((table[:, 1], table[:, 3]))
-    return DmaTransfers(
-        core=table[order, 0], engine=table[order, 1],
-        queue=np.array([at[f"q{x.queue}{'Dynamic' if x.mode == 'sw' else 'DynamicHW' if x.mode == 'hw' else 'SpillReload0'}"] for x in xs])[order],
-        instruction=rank[rows][order], start_ps=table[order, 3], end_ps=table[order, 4],
-        read_bytes=np.array([x.read_bytes // x.engines for x in xs])[order], write_bytes=np.array([x.write_bytes // x.engines for x in xs])[order],
-        descriptors=np.array([-(-x.descriptors // x.engines) for x in xs])[order],
-        source=np.array([MEMORIES.index(x.source) for x in xs])[order], dest=np.array([MEMORIES.index(x.dest) for x in xs])[order],
-    ), names
-
-
-def _counters(p: Program, instructions: Instructions, dma: DmaTransfers, rank) -> dict[str, Counter]:
-    """Occupancy of SBUF and PSUM, and what the DMA engines move."""
-    out = {}
-    for name, (born, died, size) in p.occupancy.items():
-        if not len(born):
-            continue
-        start = instructions.start_ps[rank[born]]
-        end = instructions.done_ps[rank[died]]
-        out[f"{name} bytes"] = _steps(np.concatenate([start, end]), np.concatenate([size, -size]).astype(np.float64))
-    if len(dma):
-        hbm = MEMORIES.index("HBM")
-        seconds = np.maximum(dma.end_ps - dma.start_ps, 1) / 1e12
-        rate = np.maximum(dma.read_bytes, dma.write_bytes) / seconds / 1e9
-        touches = ((dma.source == hbm).astype(float) + (dma.dest == hbm)) * rate
-        out["DMA GB/s"] = _steps(np.concatenate([dma.start_ps, dma.end_ps]), np.concatenate([rate, -rate]))
-        out["HBM GB/s"] = _steps(np.concatenate([dma.start_ps, dma.end_ps]), np.concatenate([touches, -touches]))
-        rows = np.unique(dma.instruction)
-        one = np.ones(len(rows))
-        out["pending DMAs"] = _steps(np.concatenate([instructions.start_ps[rows], instructions.done_ps[rows]]), np.concatenate([one, -one]))
-    return out
-
-
-def _steps(time: np.ndarray, change: np.ndarray) -> Counter:
-    order = np.argsort(time, kind="stable")
-    time, value = time[order], np.cumsum(change[order])
-    last = np.append(time[1:] != time[:-1], True)
-    value = np.round(value[last], 6)
-    return Counter(time_ps=time[last], value=np.where(np.abs(value) < 1e-6, 0.0, value))
-
-
-__all__ = ["ENGINE_INDEX", "Limiter", "simulate"]
+    def _release(self, i: int, s: int, start: int, done: int, dma: int) -> None:
+        """Tell the instructions that wait for i."""
+        pending, ready, stream = self.pending, self.ready, self.stream
+        for k in range(self.next_start[i], self.next_start[i + 1]):
+            c = self.next[k]
+            to = stream[c]
+            if self.next_soft[k]:
+                t = start
+            elif to == s and not dma:
+                t = done + self.same
+            else:
+                t = done + self.handoff[dma][to]
+            if self.is_queue[to]:
+                x = self.transfer[self.variant[c]]
+                t += x.ready_ps if not dma else x.ready_ps // 4
+            if t > ready[c]:
+                ready[c] = t
+                self.why[c] = i
+                why = self.next_cause[k]
+                self.because[c] = _DMA if dma and why == _DATA else why
+            pending[c] -= 1
+            if not pending[c]:
+                if self.is_queue[to]:
+                    waiting = self.waiting[to]
+                    heapq.heappush(waiting, (ready[c], c))
+                    heapq.heappush(self.events, (max(self.free[to], ready[c]), to))
+                elif to != s and self.members[to][self.head[to]] == c:
+                    self.active.append(to)

@@ -55,7 +55,7 @@ def test_measured_laws_of_trn2():
     assert ns(vector, "tensor_copy", 512, inputs=(4,), out=4, **sbuf) == pytest.approx(420, rel=0.02)
     assert ns(vector, "tensor_copy", 512, inputs=(2,), out=2, **sbuf) == pytest.approx(155.7 + 0.269 * 512, rel=0.01)
     assert ns(vector, "reciprocal", 8, inputs=(4,), out=4, **sbuf) == pytest.approx(202, rel=0.02)
-    assert ns(scalar, "activation", 128, function="exp", inputs=(2,), out=2, **sbuf) == pytest.approx(400, rel=0.01)
+    assert ns(scalar, "activation", 128, function="exp", inputs=(2,), out=2, **sbuf) == pytest.approx(400, rel=0.04)
 
 
 def test_missing_is_an_error_that_says_what_to_add():

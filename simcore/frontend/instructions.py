@@ -208,10 +208,11 @@ def make(row: Row) -> Callable:
             parts.append(f"({n}.layout if {n}.__class__ is _Tensor else {n})")
         else:
             parts.append(f"{n}.layout")
-    args = f"({', '.join(names)},)"
+    args = f"({', '.join(names)},)" if names else "()"
     resolve = f"    {', '.join(names)}, = _resolve(rec, {', '.join(names)})\n" if row.resolve_fn else ""
+    comma = ", " if signature else ""
     source = f"""
-def {row.name}({signature}, name=None, **extra):
+def {row.name}({signature}{comma}name=None, **extra):
     rec = _state.recorder
     if rec is None:
         _state.current("nisa.{row.name}")

@@ -11,13 +11,11 @@ from simcore.isa.table import (
     DMA,
     GPSIMD,
     SCALAR,
-    SYNC,
     TENSOR,
     VECTOR,
     DgeMode,
     Engine,
     OobMode,
-    Op,
     Read,
     ReadMany,
     ReadOrScalar,
@@ -252,33 +250,3 @@ def _(dst, src, predicate, reverse_pred):
     new = cast(rows(_through_f32(src.read())), dst.dtype) if hasattr(src, "layout") else cast(np.asarray(src, np.float32), dst.dtype)
     dst.write(np.where(take, new, old))
 
-
-
-@dma_copy.cost
-@dma_transpose.cost
-@dma_compute.cost
-def _(v, machine):
-    return dma_ops(v, machine)
-
-
-def dma_ops(v, machine):
-    """A trigger on the queue's engine; the transfer itself is the scheduler's."""
-    from simcore.lowering.dma import transfer
-
-    t = transfer(v, machine)
-    trigger = {"hw": machine.dma.get("trigger_hw_ns"), "sw": machine.dma.get("trigger_sw_ns"), "static": machine.dma.trigger_static_ns}[t.mode]
-    ps = round(trigger * 1000)
-    engine = {"Sync": SYNC, "GpSimd": GPSIMD, "Scalar": SCALAR}[t.queue]
-    return (Op(engine=engine, opcode=v.row.opcode, issue_ps=ps, latency_ps=ps, reads=tuple(o.name for o in v.reads),
-               writes=tuple(o.name for o in v.writes), dma=t),)
-
-
-@nc_transpose.cost
-def _(v, machine):
-    from simcore.isa.tensor_engine import matmul_ops
-    from simcore.lowering.costs import by_law
-
-    if transposes_on_vector(v):
-        return (by_law(v, machine, VECTOR),)
-    ops = matmul_ops(v, machine, v["data"], v["dst"], "data", "data")
-    return ops[:2]       # a transpose is one pass, also of float32: the data is loaded, an identity moves through

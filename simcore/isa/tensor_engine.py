@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from simcore.dtypes import float8_e4m3, float8_e5m2, float32
-from simcore.isa.operand import rows
-from simcore.isa.table import TENSOR, MatmulPerfMode, Op, Read, Update, instruction, require
+from simcore.isa.operand import generation, rows
+from simcore.isa.table import TENSOR, MatmulPerfMode, Read, Update, instruction, require
 from simcore.tensor import psum, sbuf
 
 
@@ -78,8 +78,40 @@ def _(v):
     if pair == 2:
         require(all(lay.dtype in (float8_e4m3, float8_e5m2, "float8_e4m3fn") for lay in (stationary, moving)),
                 "nisa.nc_matmul: perf_mode double_row needs float8 operands")
-    if not transpose_flag(v.params["is_transpose"]):
-        require(dst.dtype in (float32, "bfloat16", "float16"), f"nisa.nc_matmul: dst must be float32, but is {dst.dtype}")
+        require(generation() >= 3, "nisa.nc_matmul: perf_mode double_row needs NeuronCore-v3")
+    if transpose_flag(v.params["is_transpose"]):
+        require(dst.dtype is moving.dtype or dst.dtype is stationary.dtype or dst.dtype is float32,
+                f"nisa.nc_matmul: a transpose keeps its dtype; dst is {dst.dtype}, the operands are {stationary.dtype} and {moving.dtype}")
+    else:
+        wide = generation() >= 4 and dst.dtype == "bfloat16"
+        require(dst.dtype is float32 or wide, f"nisa.nc_matmul: dst must be float32{' or bfloat16' if generation() >= 4 else ''}, but is {dst.dtype}")
+    limit = 512 if generation() < 4 else 4096 if dst.dtype.itemsize == 4 else 8192
+    require(width <= limit, f"nisa.nc_matmul: the moving tile has {width} columns; at most {limit} (nl.tile_size.gemm_moving_fmax)")
+    for lay in (stationary, moving):
+        require(lay.dtype.is_float, f"nisa.nc_matmul: operands must be float tiles, but one is {lay.dtype}")
+    ocp = [lay.dtype == "float8_e4m3fn" for lay in (stationary, moving)]
+    require(not any(ocp) or generation() >= 4, "nisa.nc_matmul: float8_e4m3fn needs NeuronCore-v4")
+    require(not (any(ocp) and any(lay.dtype == "float8_e4m3" for lay in (stationary, moving))),
+            "nisa.nc_matmul: float8_e4m3 and float8_e4m3fn cannot be mixed")
+    check_tiling(v)
+
+
+def check_tiling(v, *, rows_only: bool = False) -> None:
+    """tile_position and tile_size name one of the equal parts of the 128x128 array."""
+    position, size = (v.params.get(n) or () for n in ("tile_position", "tile_size"))
+    if not position and not size:
+        return
+    require(bool(position) and bool(size), f"nisa.{v.name}: tile_position and tile_size must be given together")
+    sizes = (64, 128) if generation() < 3 else (32, 64, 128)
+    for what, at, n in zip(("row", "column"), position, size, strict=True):
+        at, n = int(at), int(n)
+        require(n in sizes, f"nisa.{v.name}: tile_size has a {what} size of {n}; possible are {', '.join(map(str, sizes))}")
+        require(at % n == 0 and 0 <= at and at + n <= 128, f"nisa.{v.name}: tile_position has a start {what} of {at}; it must be a multiple of {n} below 128")
+    require(not rows_only or int(size[1]) == 128, f"nisa.{v.name}: only rows can be tiled; the column size must be 128, not {size[1]}")
+    stationary, pair = v["stationary"], 2 if double_row(v.params.get("perf_mode")) else 1
+    require(pair == 1 or int(size[1]) == 128, f"nisa.{v.name}: perf_mode double_row cannot be combined with column tiling")
+    require(stationary.shape[0] <= int(size[0]) and stationary.free // pair <= int(size[1]),
+            f"nisa.{v.name}: the stationary tile is {stationary.shape[0]}x{stationary.free // pair}, larger than tile_size {tuple(size)}")
 
 
 @nc_matmul.values
@@ -111,31 +143,3 @@ def _moved_bits(a, b):
 @nc_matmul.flops
 def _(v):
     return 2 * v["stationary"].shape[0] * v["dst"].shape[0] * v["moving"].free
-
-
-@nc_matmul.cost
-def _(v, machine):
-    return matmul_ops(v, machine, v["stationary"], v["moving"], "stationary", "moving")
-
-
-def matmul_ops(v, machine, stationary, moving, s_name, m_name):
-    """LDWEIGHTS + MATMUL, once per pass (fp32: two passes of two cycles per column)."""
-    pe = machine.tensor
-    kind = {4: "fp32", 2: "bf16", 1: "fp8"}[moving.dtype.itemsize]
-    passes = int(pe.passes[kind])
-    pair = 2 if double_row(v.params.get("perf_mode")) else 1
-    columns, width = stationary.free // pair, moving.free // pair
-    rate = pe.cycles_per_column[kind]
-    if stationary.shape[0] <= pe.short_contraction_rows:
-        rate *= pe.short_contraction_factor
-    load = max(1, round(columns * pe.stationary_cycles_per_column))
-    stream = max(pe.min_issue_cycles, width * rate) + pe.issue_overhead_cycles
-    latency = pe.ps(stream + pe.pipeline_latency_cycles)
-    macs = stationary.shape[0] * pair * columns * width // passes
-    out = []
-    for i in range(passes):
-        out.append(Op(engine=TENSOR, opcode="LDWEIGHTS", issue_ps=pe.ps(pe.issue_overhead_cycles), latency_ps=pe.ps(load), reads=(s_name,),
-                      pe_cycles=0, dtype=kind))
-        out.append(Op(engine=TENSOR, opcode="MATMUL", issue_ps=pe.ps(stream), latency_ps=latency, reads=(m_name, "dst"),
-                      writes=("dst",) if i == passes - 1 else (), elements=macs, flops=2 * macs, pe_cycles=round(width * rate), dtype=kind))
-    return tuple(out)

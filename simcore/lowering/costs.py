@@ -1,49 +1,125 @@
-"""What a variant costs: the chip instructions it becomes, from its row's cost rule or its engine's duration law."""
+"""Cost rules: the chip instructions of a variant, and how long each takes.
+
+Vector, Scalar and GpSimd instructions follow the machine's duration laws (machine/sections.py: Law), so one rule serves all
+their rows.  The Tensor engine and DMA have rules of their own (costs_tensor.py, costs_dma.py).  A row may override with its
+own `@row.cost`.
+"""
 
 from __future__ import annotations
 
-from simcore.errors import MachineError
 from simcore.isa.operators import to_operator
-from simcore.isa.table import DMA, ENGINE_INDEX, GPSIMD, SCALAR, SYNC, TENSOR, VECTOR, Engine, Op
+from simcore.isa.table import DMA, GPSIMD, SCALAR, TENSOR, VECTOR, Engine, Op
 from simcore.machine import Machine
-from simcore.trace import Variant
-
-SECTION = {TENSOR: "tensor", VECTOR: "vector", SCALAR: "scalar", GPSIMD: "gpsimd", SYNC: "sync"}
+from simcore.tensor import Layout
+from simcore.trace import Operand, Variant
 
 
 def ops_of(v: Variant, machine: Machine) -> tuple[Op, ...]:
-    """The chip instructions of a variant, in order."""
+    """The chip instructions of a variant on a machine.  Raises MachineError where the machine lacks a number it needs."""
     if v.row.cost_fn is not None:
         return v.row.cost_fn(v, machine)
-    return (by_law(v, machine, engine_of(v)),)
+    from simcore.lowering.costs_dma import dma_cost
+    from simcore.lowering.costs_tensor import tensor_cost
+
+    engine = engine_of(v)
+    if engine is TENSOR:
+        return tensor_cost(v, machine)
+    if engine is DMA:
+        return dma_cost(v, machine)
+    if not v.operands:
+        return (control(v, machine, engine),)
+    return elementwise(v, machine, engine)
 
 
 def engine_of(v: Variant) -> Engine:
-    """The engine a compute variant runs on where the kernel leaves the choice: Vector, unless the row has no Vector form."""
-    if v.engine not in (Engine.unknown, DMA):
+    """The engine that executes a variant: as asked, else the first that can reach its operands."""
+    if v.engine not in (Engine.unknown, None) and not (v.engine is not DMA and DMA in v.row.engines):
         return v.engine
+    if DMA in v.row.engines:
+        return DMA
+    if v.name == "nc_transpose":
+        from simcore.isa.data_movement import transposes_on_vector
+
+        return VECTOR if transposes_on_vector(v) else TENSOR
+    if v.name in ("tensor_tensor", "tensor_scalar", "tensor_copy", "memset"):
+        return VECTOR
     return v.row.engines[0]
 
 
-def by_law(v: Variant, machine: Machine, engine: Engine, *, opcode: str | None = None, function: str = "") -> Op:
-    """One instruction with the duration law of its engine: issue = N * rate + overhead, latency = the law."""
-    section = getattr(machine, SECTION[engine])
-    ins = [o for o in v.operands if "r" in o.access and o.layout.free > 1] or [o for o in v.operands if "r" in o.access]
-    outs = v.writes
-    out = outs[0].layout if outs else (ins[0].layout if ins else None)
-    n = max((o.layout.free for o in v.operands), default=1)
-    if not function:
-        op = v.params.get("op", v.params.get("op0"))
-        function = to_operator(op).name if op is not None else ""
-    vectors = sum(1 for o in v.operands if o.name in ("bias", "scale"))
-    law = section.law(v.name, function=function, inputs=tuple(o.layout.dtype.itemsize for o in ins),
-                      out=out.dtype.itemsize if out else 4, memories=tuple(o.layout.buffer.value for o in ins),
-                      dest=out.buffer.value if out else "sbuf", contiguous=all(o.layout.contiguous for o in v.operands))
-    latency = section.ps(law.cycles(n, vectors))
-    issue = min(latency, section.ps(law.cycles_per_element * n + law.extra_cycles + (section.get("issue_overhead_cycles") or 0.0)))
-    return Op(engine=engine, opcode=opcode or v.row.opcode, issue_ps=issue, latency_ps=latency,
-              reads=tuple(o.name for o in v.reads), writes=tuple(o.name for o in v.writes),
-              flops=(out.size if out else 0), dtype=str(out.dtype) if out else "")
+def control(v: Variant, machine: Machine, engine: Engine) -> Op:
+    """Register moves, barriers: an instruction without data."""
+    ps = round(machine.semaphore.instruction_ns * 1000)
+    return Op(engine=engine if engine is not Engine.unknown else Engine.sync, opcode=v.row.opcode, issue_ps=ps, latency_ps=ps)
 
 
-__all__ = ["ENGINE_INDEX", "MachineError", "by_law", "engine_of", "ops_of"]
+# ------------------------------------------------------------------------------------------------ Vector, Scalar, GpSimd
+
+
+def free_elements(v: Variant) -> int:
+    """Elements per partition that pass through the engine: of the largest tile operand."""
+    return max((o.layout.free for o in v.operands if o.layout.on_chip), default=1)
+
+
+def is_vector_operand(o: Operand, elements: int) -> bool:
+    """A scale, bias or other value per partition."""
+    return o.access == "r" and o.layout.free == 1 and elements > 1 and o.name not in ("data", "src", "data1")
+
+
+def elementwise(v: Variant, machine: Machine, engine: Engine) -> tuple[Op, ...]:
+    """An instruction that streams its tiles through Vector, Scalar or GpSimd."""
+    section = {VECTOR: machine.vector, SCALAR: machine.scalar, GPSIMD: machine.gpsimd}.get(engine)
+    if section is None:
+        return (control(v, machine, engine),)
+    n = free_elements(v)
+    writes = [o for o in v.operands if "w" in o.access]
+    out = writes[0].layout if writes else v.operands[0].layout
+    tiles = [o for o in v.operands if "r" in o.access and o not in writes[:1] and not is_vector_operand(o, n)]
+    vectors = sum(is_vector_operand(o, n) for o in v.operands)
+    inputs = tuple(o.layout.dtype.itemsize for o in tiles)
+    memories = tuple(o.layout.buffer.value for o in tiles)
+    contiguous = all(o.layout.inner_stride <= 1 for o in v.operands)
+    function = function_name(v)
+    law = section.law(v.name, function=function, inputs=inputs, out=out.dtype.itemsize, memories=memories,
+                      dest=out.buffer.value, contiguous=contiguous)
+    stretch = max((sector_factor(o.layout, machine) for o in v.operands), default=1.0)
+    stream = law.stream(n) * stretch
+    if any(o.layout.indirect for o in v.operands) and engine is VECTOR and machine.vector.get("dynamic_address_min_cycles"):
+        stream = max(stream, machine.vector.dynamic_address_min_cycles)
+    overhead = law.issue_cycles or section.issue_overhead_cycles
+    issue = stream + overhead + law.operand_issue_cycles * vectors + law.extra_cycles
+    latency = stream + law.fixed_cycles + law.extra_cycles + law.operand_cycles * vectors
+    latency = max(latency, issue)
+    ops = [Op(engine=engine, opcode=opcode(v, out), issue_ps=section.ps(issue), latency_ps=section.ps(latency),
+              reads=tuple(o.name for o in v.reads), writes=tuple(o.name for o in writes),
+              flops=flops(v, n), dtype=tiles[0].layout.dtype.name if tiles else out.dtype.name)]
+    return tuple(ops)
+
+
+def opcode(v: Variant, out: Layout) -> str:
+    """The profiler's name: a copy that changes the dtype is a CAST."""
+    if v.name == "tensor_copy":
+        return "COPY" if v["src"].dtype is out.dtype else "CAST"
+    return v.row.opcode
+
+
+def function_name(v: Variant) -> str:
+    """Name of the activation function or the first operator."""
+    op = v.params.get("op", v.params.get("op0"))
+    return to_operator(op).name if op is not None else ""
+
+
+def sector_factor(lay: Layout, machine: Machine) -> float:
+    """How much slower a strided operand streams: by the distinct sectors it touches, two items of fp32 being free."""
+    if not lay.on_chip or lay.inner_stride <= 1:
+        return 1.0
+    sector = machine.sbuf.sector_bytes
+    per_sector = max(1.0, sector / (lay.inner_stride * lay.dtype.itemsize))
+    full = sector / 8            # 8 bytes of every sector suffice for the full rate
+    return min(2.0, max(1.0, full / per_sector))
+
+
+def flops(v: Variant, n: int) -> int:
+    if v.row.flops_fn is not None:
+        return int(v.row.flops_fn(v))
+    partitions = max((o.layout.shape[0] for o in v.operands if o.layout.on_chip), default=1)
+    return partitions * n

@@ -1,7 +1,7 @@
 """lower(): from what the kernel asked for to what the chip executes.
 
-A Program is columns over chip instructions (a matmul is LDWEIGHTS and MATMUL, in float32 twice), their dependences, and the
-transfers of the DMA triggers.  Costs are worked out once per variant and gathered.
+A Program is columns over the trace's instructions (what the schedule orders) and over chip instructions (what it shows: a
+matmul is LDWEIGHTS and MATMUL, in float32 twice).  Costs are worked out once per variant and gathered.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import numpy as np
 from simcore.isa.table import ENGINE_INDEX, Op
 from simcore.lowering.allocate import Placement, place
 from simcore.lowering.costs import ops_of
-from simcore.lowering.dependences import REUSE, accesses, dependences
-from simcore.lowering.dma import Transfer
+from simcore.lowering.dependences import DATA, REUSE, accesses, dependences, unique_edges
 from simcore.machine import Machine
 from simcore.tensor import psum, sbuf
 from simcore.trace import Trace, Variant
@@ -22,13 +21,15 @@ from simcore.trace import Trace, Variant
 
 @dataclass(eq=False, kw_only=True)
 class Program:
-    """Chip instructions in program order.
+    """Instructions in program order, and the chip instructions each becomes.
 
-    trace_row   instruction of the trace
-    op          row of the op tables (opcodes, dtypes, flops, bytes), one per chip instruction of a variant
-    edge_start  edges edge_start[i]:edge_start[i + 1] lead to chip instruction i, from `producer`, for `cause`
-    transfers   Transfer of a DMA trigger, else None
-    occupancy   "SBUF"/"PSUM": (first chip instruction, last, bytes over all partitions) per tile
+    trace_row    per chip instruction: instruction of the trace
+    op           per chip instruction: row of the op tables (one row per chip instruction of a variant)
+    first_chip   per instruction: its first chip instruction; the others follow
+    stream       per instruction: what it is executed by, an index into `streams`
+    producer, consumer, cause, soft
+                 dependences between instructions of the trace; a soft one asks for the order only (one in-order engine)
+    occupancy    "SBUF"/"PSUM": (first chip instruction, last, bytes over all partitions) per tile
     """
 
     cores: int
@@ -36,13 +37,17 @@ class Program:
     op: np.ndarray
     core: np.ndarray
     engine: np.ndarray
-    issue_ps: np.ndarray
-    latency_ps: np.ndarray
-    pe_cycles: np.ndarray
-    transfers: list[Transfer | None]
-    edge_start: np.ndarray
+    first_chip: np.ndarray
+    last_chip: np.ndarray
+    first_op: np.ndarray
+    stream: np.ndarray
+    streams: list[Stream]
+    variant: np.ndarray
+    variant_ops: list[tuple[Op, ...]]
     producer: np.ndarray
+    consumer: np.ndarray
     cause: np.ndarray
+    soft: np.ndarray
     ops: list[Op]
     opcodes: list[str]
     dtypes: list[str]
@@ -58,64 +63,73 @@ class Program:
     occupancy: dict[str, tuple] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Something that executes instructions one after the other: an engine, or a DMA queue of an engine."""
+
+    core: int
+    engine: str
+    queue: str = ""         # "hw", "sw", "static" for DMA queues
+
+
 def lower(trace: Trace, machine: Machine) -> Program:
     """Costs, addresses and dependences.  Raises CapacityError when a memory cannot hold the tiles alive at once."""
-    ops: list[Op] = []
-    first_op, count = [], []
-    for v in trace.variants:
-        mine = ops_of(v, machine)
-        first_op.append(len(ops))
-        count.append(len(mine))
-        ops.extend(mine)
-    first_op, count = np.array(first_op, np.int64), np.array(count, np.int64)
+    variant_ops = [ops_of(v, machine) for v in trace.variants]
+    ops = [o for mine in variant_ops for o in mine]
+    count = np.array([len(mine) for mine in variant_ops], np.int64)
+    first_op = np.cumsum(count) - count
     per = count[trace.variant]
     trace_row = np.repeat(np.arange(len(trace)), per)
     first_chip = np.cumsum(per) - per
     op = first_op[trace.variant][trace_row] + np.arange(len(trace_row)) - first_chip[trace_row]
     engines = np.array([ENGINE_INDEX[o.engine] for o in ops], np.int8)
     last_chip = first_chip + per - 1
+    stream, streams = _streams(trace, variant_ops)
 
-    stream = engines[first_op + count - 1][trace.variant] if len(trace) else np.zeros(0, np.int8)
-    is_dma = np.array([ops[i].dma is not None for i in first_op], bool)
-    if len(trace):
-        stream = np.where(is_dma[trace.variant], stream + 8, stream) + 32 * trace.core
     placement = place(trace, machine)
-    producer, consumer, operand, cause = dependences(trace, stream)
-    producer, consumer, operand, cause = _with_reuse(trace, placement, stream, producer, consumer, operand, cause)
-    reader = _reader(trace, ops, first_op)
-    chip = first_chip[consumer] + reader[trace.variant[consumer], operand] if len(consumer) else consumer
-    order = np.argsort(chip, kind="stable")
-    edge_start = np.zeros(len(trace_row) + 1, np.int64)
-    np.cumsum(np.bincount(chip, minlength=len(trace_row)), out=edge_start[1:])
-    dma = [o.dma for o in ops]
+    producer, consumer, cause = dependences(trace)
+    producer, consumer, cause = _with_reuse(trace, placement, stream, producer, consumer, cause)
+    producer, consumer, cause, soft = _simplify(producer, consumer, cause, stream, streams)
     table = {name: np.array(column, np.int64) for name, column in _bytes(trace, ops, first_op, count).items()}
     return Program(
-        cores=trace.cores, trace_row=trace_row, op=op, core=trace.core[trace_row], engine=engines[op] if len(op) else np.zeros(0, np.int8),
-        issue_ps=np.array([o.issue_ps for o in ops], np.int64)[op], latency_ps=np.array([o.latency_ps for o in ops], np.int64)[op],
-        pe_cycles=np.array([o.pe_cycles for o in ops], np.int64)[op], transfers=[dma[i] for i in op.tolist()],
-        edge_start=edge_start, producer=last_chip[producer][order], cause=cause[order].astype(np.int8), ops=ops,
-        opcodes=[o.opcode for o in ops], dtypes=[o.dtype for o in ops], elements=np.array([o.elements for o in ops], np.int64),
+        cores=trace.cores, trace_row=trace_row, op=op, core=trace.core[trace_row],
+        engine=engines[op] if len(op) else np.zeros(0, np.int8), first_chip=first_chip, last_chip=last_chip,
+        first_op=first_op, stream=stream, streams=streams, variant=trace.variant, variant_ops=variant_ops,
+        producer=producer, consumer=consumer, cause=cause, soft=soft, ops=ops, opcodes=[o.opcode for o in ops],
+        dtypes=[o.dtype for o in ops], elements=np.array([o.elements for o in ops], np.int64),
         flops=np.array([o.flops for o in ops], np.int64), placement=placement,
         occupancy=_occupancy(trace, placement, first_chip, last_chip), **table,
     )
 
 
-def _reader(trace: Trace, ops: list[Op], first_op) -> np.ndarray:
-    """Which chip instruction of a variant first touches each operand."""
-    widest = max((len(v.operands) for v in trace.variants), default=0)
-    out = np.zeros((len(trace.variants), max(widest, 1)), np.int64)
-    for v in trace.variants:
-        mine = ops[first_op[v.index]:first_op[v.index + 1]] if v.index + 1 < len(first_op) else ops[first_op[v.index]:]
-        for i, o in enumerate(v.operands):
-            out[v.index, i] = next((k for k, x in enumerate(mine) if o.name in x.reads or o.name in x.writes), 0)
-    return out
+def _streams(trace: Trace, variant_ops) -> tuple[np.ndarray, list[Stream]]:
+    """What executes each instruction."""
+    names = [(mine[0].engine.display, mine[0].dma.mode if mine[0].dma is not None else "") for mine in variant_ops]
+    kinds = list(dict.fromkeys(names))
+    kind = np.array([kinds.index(n) for n in names], np.int64)[trace.variant] if len(trace) else np.zeros(0, np.int64)
+    code = trace.core.astype(np.int64) * len(kinds) + kind
+    used, stream = np.unique(code, return_inverse=True)
+    return stream.reshape(-1), [Stream(int(c) // len(kinds), *kinds[int(c) % len(kinds)]) for c in used]
 
 
-def _with_reuse(trace: Trace, placement: Placement, stream, producer, consumer, operand, cause):
+def _simplify(producer, consumer, cause, stream, streams: list[Stream]):
+    """Drop what the order of an engine already guarantees.
+
+    The Tensor engine forwards accumulations, so its own instructions only follow each other; on the other engines a result
+    must be written before the same engine can read it, but overwriting what it has read needs no wait.
+    """
+    tensor = np.array([s.engine == "Tensor" for s in streams], bool)
+    queue = np.array([bool(s.queue) for s in streams], bool)
+    same = (stream[producer] == stream[consumer]) & ~queue[stream[consumer]]
+    soft = same & ((cause != DATA) | tensor[stream[consumer]])
+    return producer, consumer, cause, soft
+
+
+def _with_reuse(trace: Trace, placement: Placement, stream, producer, consumer, cause):
     """Add what follows from addresses: the first writes of a tile wait for the last accesses of the tiles whose place it takes."""
     if not placement.before:
-        return producer, consumer, operand, cause
-    instruction, position, reads, writes = accesses(trace)
+        return producer, consumer, cause
+    instruction, reads, writes = accesses(trace)
     storage = trace.region_storage[trace.access]
     order = np.lexsort((instruction, storage))
     start = np.searchsorted(storage[order], np.arange(len(trace.storages) + 1))
@@ -131,12 +145,12 @@ def _with_reuse(trace: Trace, placement: Placement, stream, producer, consumer, 
             if writes[x] or not len(b):
                 for i in last.values():
                     if i < instruction[x]:
-                        extra.append((i, int(instruction[x]), int(position[x])))
+                        extra.append((i, int(instruction[x])))
     if not extra:
-        return producer, consumer, operand, cause
+        return producer, consumer, cause
     e = np.array(extra, np.int64)
-    return (np.concatenate([producer, e[:, 0]]), np.concatenate([consumer, e[:, 1]]), np.concatenate([operand, e[:, 2]]),
-            np.concatenate([cause, np.full(len(e), REUSE, np.int8)]))
+    return unique_edges(np.concatenate([producer, e[:, 0]]), np.concatenate([consumer, e[:, 1]]),
+                        np.concatenate([cause, np.full(len(e), REUSE, np.int8)]))
 
 
 _NAMES = {"SBUF": "sbuf", "PSUM": "psum", "HBM": "hbm"}

@@ -41,7 +41,9 @@ class Law:
     fixed_cycles: float = 0.0
     cycles_per_element: float = 1.0
     min_cycles: float = 0.0
-    operand_cycles: float = 0.0         # per scale or bias vector
+    operand_cycles: float = 0.0         # per scale or bias vector, duration
+    issue_cycles: float = 0.0           # issue interval beyond the stream; 0 = the engine's issue_overhead_cycles
+    operand_issue_cycles: float = 0.0   # per scale or bias vector, issue interval
     extra_cycles: float = 0.0           # second instruction or tail (accumulator read)
     kind: str = "specified"
     source: str = ""
@@ -57,10 +59,13 @@ class Law:
             parts.append("contiguous" if self.contiguous else "strided")
         return " ".join(parts)
 
+    def stream(self, elements: float) -> float:
+        """Cycles in which elements pass through."""
+        return max(self.min_cycles, self.cycles_per_element * elements)
+
     def cycles(self, elements: float, operands: int = 0) -> float:
         """Duration in cycles for `elements` per partition and `operands` scale or bias vectors."""
-        return (max(self.min_cycles, self.cycles_per_element * elements) + self.fixed_cycles + self.extra_cycles
-                + self.operand_cycles * operands)
+        return self.stream(elements) + self.fixed_cycles + self.extra_cycles + self.operand_cycles * operands
 
     @property
     def formula(self) -> str:
@@ -239,8 +244,9 @@ class Tensor(Engine):
     issue_overhead_cycles: float = number()                 # between two MATMULs, beyond streaming
     min_issue_cycles: float = number()
     pipeline_latency_cycles: float = number()               # last column in -> result in PSUM, at full clock
-    stationary_cycles_per_column: float = number()          # LDWEIGHTS stream
-    stationary_overhead_cycles: float = number()
+    # LDWEIGHTS stream, by dtype, and "fp32 transpose"
+    stationary_cycles_per_column: dict[str, float] = field(default_factory=_missing)
+    stationary_overhead_cycles: float = number()            # after a load that was not hidden
     short_contraction_rows: int = number()                  # K up to this streams slower
     short_contraction_factor: float = number()
     stride_full_rate_bytes: int = number()                  # operand strides beyond this halve its feed
@@ -248,6 +254,7 @@ class Tensor(Engine):
     limiter_window_cycles: int = number()                   # of the base clock
     limiter_threshold_fraction: float = number()
     limiter_rate_fraction: float = number()                 # rate of a limited window
+    limited_lead_cycles: float = number()                   # how much earlier a limited MATMUL is seen to start
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -302,34 +309,49 @@ class Psum(Section):
 class Hbm(Section):
     capacity_bytes: int = number()                       # of the device
     device_bytes_per_s: float = number()
-    bytes_per_s: float = number()               # share of one core
+    bytes_per_s: float = number()               # of the stack a core uses
+    cores_per_stack: int = number()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dma(Section):
-    """DMA: a trigger instruction, descriptors on 16 engines, a completion notice."""
+    """DMA: a trigger instruction, descriptors on 16 engines, a completion notice.
+
+    Three ways to generate descriptors: hw (a block behind Sync or Scalar), sw (GpSimd writes them), static (the host did).
+    """
 
     engines: int = number()
     engine_bytes_per_s: float = number()
-    partitions_per_engine: int = number()
-    packet_bytes: int = number()                # longest single packet
-    packet_ns: float = number()                 # fixed part of a packet on its engine
-    min_descriptor_bytes: int = number()        # shorter descriptors cost as much
+    packet_bytes: int = number()                    # longest single packet
+    packet_ns: float = number()                     # fixed part of a packet on its engine
+    min_descriptor_ns: float = number()             # a descriptor costs an engine at least this
+    scattered_write_ns: float = number()            # a descriptor that writes less than scattered_bytes, at least
+    scattered_bytes: int = number()
     hw_dge_instances: int = number()
-    trigger_hw_ns: float = number()             # engine occupied by a hardware-DGE trigger
-    trigger_sw_ns: float = number()             # GpSimd occupied by a software-DGE trigger, apart from descriptors
+    trigger_hw_ns: float = number()                 # the queue's engine is busy with a trigger
+    trigger_sw_ns: float = number()
     trigger_static_ns: float = number()
-    dispatch_hw_ns: float = number()            # trigger start -> first packet
-    dispatch_sw_ns: float = number()
-    dispatch_static_ns: float = number()
-    descriptor_sw_ns: float = number()          # software descriptor, on the engine beyond the bytes
-    generation_sw_ns_per_descriptor: float = number()   # GpSimd time
-    completion_ns: float = number()             # last byte -> a waiting engine sees the semaphore
-    completion_write_ns: float = number()       # 4-byte semaphore write on each engine
+    issue_hw_ns: float = number()                   # between two triggers of one queue
+    issue_sw_ns: float = number()
+    issue_static_ns: float = number()
+    issue_hw_ns_per_descriptor: float = number()
+    issue_sw_ns_per_descriptor: float = number()
+    ready_hw_ns: float = number()                   # data ready -> its trigger starts
+    ready_sw_ns: float = number()
+    ready_static_ns: float = number()
+    load_hw_ns: float = number()                    # trigger starts -> first packet, into SBUF
+    load_sw_ns: float = number()
+    load_static_ns: float = number()
+    store_hw_ns: float = number()                   # trigger starts -> first packet, out of SBUF
+    store_sw_ns: float = number()
+    store_static_ns: float = number()
+    engine_skew_ns: float = number()                # between the starts of neighbouring engines
+    completion_ns: float = number()                 # last byte -> a waiting engine starts
+    completion_write_ns: float = number()           # 4-byte semaphore write on each engine
+    queue_depth: int = number()                     # transfers in flight per queue
     indirect_ns_per_index: float = number()
-    transpose_fraction: float = number()        # of copy throughput
+    transpose_fraction: float = number()            # of copy throughput
     compute_fraction: float = number()
-    queue_depth: int = number()                 # transfers outstanding per queue
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -337,19 +359,19 @@ class Semaphore(Section):
     """Hand-off: a producer is done -> the waiting engine starts."""
 
     handoff_ns: float = number()
-    same_engine_ns: float = number()            # dependent instructions of one engine
-    dma_trigger_ns: float = number()            # data ready -> a DMA trigger starts
-    instruction_ns: float = number()            # an explicit semaphore instruction
+    tensor_handoff_ns: float = number()             # when the Tensor engine waits
+    same_engine_ns: float = number()                # dependent instructions of one engine
+    instruction_ns: float = number()                # an explicit semaphore instruction
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Kernel(Section):
     """Fixed times of a launch."""
 
-    start_ns: float = number()                  # set-up before the first instruction, in a profiled total
-    end_ns: float = number()                    # after the last, in a profiled total
-    device_fixed_ns: float = number()           # device time beyond the kernel's span
-    benchmark_fixed_ns: float = number()        # benchmark latency beyond the kernel's span
+    start_ns: float = number()                      # set-up before the first instruction, in a profiled total
+    end_ns: float = number()                        # after the last, in a profiled total
+    device_fixed_ns: float = number()               # device time beyond the kernel's span
+    benchmark_fixed_ns: float = number()            # benchmark latency beyond the kernel's span
 
 
 SECTIONS: dict[str, type[Section]] = {

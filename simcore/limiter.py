@@ -1,0 +1,63 @@
+"""The Tensor engine's clock limiter.
+
+Time is cut into windows; a window runs at full rate when the one before streamed at least a threshold of its cycles, at a
+lower rate otherwise, and the first window of a run is limited.  Only multiply-moving counts as streaming.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simcore.machine import Machine
+from simcore.timeline import ClockStates
+
+
+class Limiter:
+    """Of one core.  Work is measured in picoseconds at full rate."""
+
+    def __init__(self, machine: Machine):
+        pe = machine.tensor
+        self.window = round(pe.limiter_window_cycles * 1e12 / machine.core.base_clock_hz)
+        self.need = pe.limiter_threshold_fraction * self.window
+        rate = pe.limiter_rate_fraction
+        self.slow = round(1 / rate) if rate > 0 else 1
+        self.busy: dict[int, int] = {}
+
+    def full(self, t: int) -> bool:
+        """Does the engine run at full rate at time t?"""
+        return self.slow == 1 or self.busy.get(t // self.window - 1, 0) >= self.need
+
+    def stream(self, t: int, work: int) -> int:
+        """Stream `work` from t on; returns when it is through."""
+        window, busy, need, slow = self.window, self.busy, self.need, self.slow
+        if slow == 1:
+            return t + work
+        while True:
+            w = t // window
+            factor = 1 if busy.get(w - 1, 0) >= need else slow
+            room = (w + 1) * window - t
+            if work * factor <= room:
+                busy[w] = busy.get(w, 0) + work
+                return t + work * factor
+            part = room // factor
+            busy[w] = busy.get(w, 0) + part
+            work -= part
+            t += room
+
+    def intervals(self, end_ps: int) -> list[tuple[int, int, int]]:
+        """(start, end, k of 8) of the states up to end_ps."""
+        rows: list[list[int]] = []
+        low = round(8 / self.slow)
+        for w in range(0, end_ps // self.window + 1):
+            k = 8 if self.slow == 1 or self.busy.get(w - 1, 0) >= self.need else low
+            if rows and rows[-1][2] == k:
+                rows[-1][1] = (w + 1) * self.window
+            else:
+                rows.append([w * self.window, (w + 1) * self.window, k])
+        return [(a, b, k) for a, b, k in rows]
+
+
+def clock_states(limiters: list[Limiter], end_ps: int) -> ClockStates:
+    rows = [(core, a, b, k, 8) for core, limiter in enumerate(limiters) for a, b, k in limiter.intervals(end_ps)]
+    columns = list(zip(*rows, strict=True)) or [()] * 5
+    return ClockStates(*(np.array(c) for c in columns))

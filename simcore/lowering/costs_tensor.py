@@ -1,0 +1,66 @@
+"""Tensor engine costs: load-stationary and multiply-moving, one pair per pass.
+
+A product streams its moving tile through the array, one column per cycle (two for fp32, in two passes).  The stationary tile
+of the next product loads behind it.  `pe_cycles` is what streams and slows down under the clock limiter; the schedule adds the
+pipeline latency and the overheads (schedule.py: the Tensor engine's stream).
+"""
+
+from __future__ import annotations
+
+from simcore.isa.table import TENSOR, Op
+from simcore.machine import Machine
+from simcore.tensor import Layout
+from simcore.trace import Variant
+
+_KEYS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "tfloat32": "tf32"}
+
+
+def rate_key(lay: Layout) -> str:
+    """Which of the machine's Tensor rates a dtype uses."""
+    name = _KEYS.get(lay.dtype.name)
+    if name is not None:
+        return name
+    return "fp32" if lay.dtype.itemsize == 4 and lay.dtype.packed is None else "fp8" if lay.dtype.itemsize == 1 else "bf16"
+
+
+def operands(v: Variant) -> tuple[Layout, Layout, bool]:
+    """(stationary, moving, is it a transpose) of a Tensor-engine row."""
+    if v.name == "nc_transpose":
+        return v["data"], v["data"], True
+    from simcore.isa.tensor_engine import transpose_flag
+
+    return v["stationary"], v["moving"], transpose_flag(v.params.get("is_transpose"))
+
+
+def tensor_cost(v: Variant, machine: Machine) -> tuple[Op, ...]:
+    t = machine.tensor
+    stationary, moving, transpose = operands(v)
+    pair = 2 if "double_row" in str(getattr(v.params.get("perf_mode"), "name", "")) else 1
+    key = rate_key(moving)
+    rows = stationary.shape[0]
+    if v.name == "nc_transpose":
+        columns, width = stationary.free, stationary.shape[0]       # the identity moves
+    else:
+        columns, width = stationary.free // pair, moving.free // pair
+    passes = 1 if transpose else int(t.passes.get(key, 1))
+    stream = t.cycles_per_column.get(key, 1.0) * width * stride_factor(moving, machine)
+    if rows <= t.short_contraction_rows and not transpose:
+        stream *= t.short_contraction_factor
+    loads = t.stationary_cycles_per_column
+    load = loads.get("fp32 transpose" if transpose and key == "fp32" else key, 1.0) * columns
+    stream = max(stream, t.min_issue_cycles)
+    elements = rows * columns * width * pair
+    ops = []
+    for i in range(passes):
+        ops.append(Op(engine=TENSOR, opcode="LDWEIGHTS", issue_ps=0, latency_ps=t.ps(load + t.pipeline_latency_cycles / 2),
+                      reads=("data",) if v.name == "nc_transpose" else ("stationary",), pe_cycles=round(load), dtype=key))
+        ops.append(Op(engine=TENSOR, opcode="MATMUL", issue_ps=t.ps(stream), latency_ps=t.ps(stream + t.pipeline_latency_cycles),
+                      reads=("moving", "dst"), writes=("dst",) if i == passes - 1 else (), elements=elements // passes,
+                      flops=2 * elements // passes if not transpose else 0, pe_cycles=round(stream), dtype=key))
+    return tuple(ops)
+
+
+def stride_factor(lay: Layout, machine: Machine) -> float:
+    """A moving operand with a long stride feeds the array at half rate."""
+    stride = lay.inner_stride * lay.dtype.itemsize
+    return machine.tensor.stride_factor if stride > machine.tensor.stride_full_rate_bytes and lay.free > 1 else 1.0
