@@ -67,7 +67,9 @@ def simulate(traces: list[Trace], sources: Sources) -> list[Timeline]:
 
 def _distinct(timelines: list[Timeline]) -> list[Timeline]:
     """Numbers names that occur more than once, so a legend can tell them apart."""
-    total, seen, out = Counter(t.name for t in timelines), Counter(), []
+    total = Counter(timeline.name for timeline in timelines)
+    seen: Counter[str] = Counter()
+    out = []
     for timeline in timelines:
         seen[timeline.name] += 1
         if total[timeline.name] > 1:

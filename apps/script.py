@@ -47,7 +47,7 @@ def run_script(file: Path, sources: Sources) -> list[Trace]:
             if sources.values or not traces or _inside_launch(e):
                 raise explained from e
             narrate(f"timing only: the script ended where it looked at a result, after {len(traces)} "
-                    f"launch{'es' * (len(traces) > 1)} ({explained})")
+                    f"launch{'es' * (len(traces) > 1)} ({str(explained).splitlines()[0]})")
     if not traces:
         raise UsageError(_nothing_launched(file))
     return traces
@@ -197,7 +197,7 @@ def _explained(error: Exception, file: Path) -> SimcoreError:
         return error
     if isinstance(error, SyntaxError):
         return ScriptError(f"{error.msg}: {(error.text or '').strip()}", site=Site(error.filename or str(file), error.lineno or 0))
-    text = str(error).strip() or _failing_line(error)
+    text = "\n".join(line for line in str(error).splitlines() if line.strip()) or _failing_line(error)
     return ScriptError(f"{type(error).__name__}: {text}", site=_innermost(error))
 
 

@@ -10,8 +10,9 @@ import dataclasses
 import io
 import json
 import zipfile
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,7 +21,12 @@ from simcore.errors import FileError
 _DTYPES = {
     "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64, "f64": np.float64, "bool": np.bool_,
 }
-i8 = i16 = i32 = i64 = f64 = np.ndarray  # annotations: a one-dimensional column of that dtype
+# annotations: a one-dimensional column of that dtype
+i8: TypeAlias = np.ndarray
+i16: TypeAlias = np.ndarray
+i32: TypeAlias = np.ndarray
+i64: TypeAlias = np.ndarray
+f64: TypeAlias = np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,7 +61,7 @@ class Columns:
     @classmethod
     def filled(cls, rows: int, **given) -> "Columns":
         """A table of `rows` rows; columns not given hold 0 (or -1 where the name says it is an index)."""
-        columns = {}
+        columns: dict[str, np.ndarray] = {}
         for field in dataclasses.fields(cls):
             value = given.pop(field.name, None)
             if value is None:
@@ -133,6 +139,6 @@ def read_bundle(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, 
             }
     except FileNotFoundError:
         raise FileError(f"{path} does not exist") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError, RecursionError, NotImplementedError, zipfile.zlib.error) as e:
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError, RecursionError, NotImplementedError, zlib.error) as e:
         raise FileError(f"{path} is damaged or not a {kind} file ({e})") from None
     return header, arrays

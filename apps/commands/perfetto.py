@@ -24,4 +24,8 @@ def perfetto(
         from simcore.apps.output import narrate
         from simcore.viz.perfetto_ui import serve
 
-        serve(path, port, opened=lambda url: (narrate(f"showing {path} at {url} (Ctrl-C ends)"), typer.launch(url)))
+        def opened(url: str) -> None:
+            narrate(f"showing {path} at {url} (Ctrl-C ends)")
+            typer.launch(url)
+
+        serve(path, port, opened)
