@@ -498,7 +498,7 @@ def test_the_now_panel_is_a_debugger_for_time():
 def test_the_now_panel_sums_up_a_marked_stretch():
     view = moves.step_time(moves.mark(view_of(pipeline(2))), 45)
     said = text(facts.moment(view))
-    assert "marked 900 ns" in said and "Tensor" in said and " 22 % busy  1 instructions start" in said
+    assert "marked 900 ns" in said and "Tensor" in said and " 22 % busy  1 instruction start" in said
     assert "DMA         50 % busy" in said, said
 
 

@@ -9,6 +9,7 @@ from textual.app import App, SystemCommand
 from textual.screen import Screen
 
 from simcore.timeline import Timeline
+from simcore.viz.tui.export import free_path, standalone
 from simcore.viz.tui.inks import THEMES, inks_of
 from simcore.viz.tui.keys import KEYS
 from simcore.viz.tui.model import find, query
@@ -58,18 +59,11 @@ class TimelineApp(App[None]):
     # ------------------------------------------------------------------------------------ export
 
     def action_export(self) -> None:
-        """Write the frame as SVG beside where simcore was started; never over an existing file."""
-        name = (
-            "".join(c if c.isalnum() or c in "-_" else "-" for c in self.runs.timelines[0].name).strip("-")
-            or "timeline"
-        )
-        path = self.export_to / f"{name}.svg"
-        number = 1
-        while path.exists():
-            number += 1
-            path = self.export_to / f"{name}-{number}.svg"
+        """Write the frame as SVG where simcore was started; never over an existing file."""
+        name = self.runs.timelines[0].name
+        path = free_path(self.export_to, name)
         try:
-            path.write_text(self.export_screenshot(title=self.runs.timelines[0].name, simplify=True), encoding="utf-8")
+            path.write_text(standalone(self.export_screenshot(title=name, simplify=True)), encoding="utf-8")
         except OSError as e:
             self.notify(f"could not write {path}: {e.strerror}", severity="error")
         else:

@@ -26,6 +26,10 @@ from simcore.viz.tui.widgets.panels import PANELS, Panel
 from simcore.viz.tui.widgets.timeline import Axis, Graphs, Lanes, Minimap, OnAxis
 
 
+MANY = 50_000
+"""Instructions from which on the critical path and the like are worked out ahead of the first key that asks."""
+
+
 class TimelineScreen(Screen[None]):
     """Shows a View.  `view` is replaced as a whole by each move; the widgets follow it."""
 
@@ -71,6 +75,8 @@ class TimelineScreen(Screen[None]):
     def on_mount(self) -> None:
         self.query_one("#title", Static).update(title(self.runs, self.moved))
         self.watch_view(None, self.view)
+        if sum(len(t.instructions) for t in self.runs.timelines) > MANY and self.view is not None:
+            self.run_worker(self.view.model.prepare, thread=True, exit_on_error=False)
 
     # ------------------------------------------------------------------------------------ room
 

@@ -380,7 +380,7 @@ def _stretch(view: View, start: int, end: int) -> list[Line]:
             [
                 _lane_label(view, lane),
                 (f"{fmt.percent(float(lane.fraction(edges)[0])):>6} busy", ""),
-                (f"  {fmt.number(int(high - low))} {unit} start", "dim"),
+                (f"  {fmt.number(int(high - low))} {unit[:-1] if high - low == 1 else unit} start", "dim"),
             ]
         )
     for graph in view.runs.graphs:

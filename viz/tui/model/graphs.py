@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -43,15 +43,18 @@ class Steps:
         inside = np.maximum.reduceat(value, np.clip(pairs, 0, high - low))[::2]
         return np.where(until > first + 1, np.maximum(entering, inside), entering)
 
+    @cached_property
+    def _area(self) -> np.ndarray:
+        """Value times picoseconds before each step."""
+        return np.concatenate([[0.0], np.cumsum(self.value[:-1] * np.diff(self.time))])
+
     def mean(self, edges: np.ndarray) -> np.ndarray:
         """The mean over each column."""
         if not len(self.time):
             return np.zeros(len(edges) - 1)
-        steps = np.diff(self.time, append=max(int(edges[-1]), int(self.time[-1])) + 1)
-        area = np.concatenate([[0.0], np.cumsum(self.value * steps)])
         i = np.searchsorted(self.time, edges, "right") - 1
         at = np.maximum(i, 0)
-        total = np.where(i < 0, 0.0, area[at] + self.value[at] * (edges - self.time[at]))
+        total = np.where(i < 0, 0.0, self._area[at] + self.value[at] * (edges - self.time[at]))
         return np.diff(total) / np.maximum(np.diff(edges), 1)
 
 

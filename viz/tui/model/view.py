@@ -34,6 +34,16 @@ class Model:
         """The critical path of each run that records waits."""
         return tuple(lane for i, w in enumerate(self.waits) if (lane := w.path_lane(i)) is not None)
 
+    def prepare(self) -> None:
+        """Work out what the first press of c, f, d and > would have to wait for."""
+        for waits in self.waits:
+            waits.forward(0)
+        for lane in (*self.runs.folded, *self.paths):
+            self.on_path(lane) if lane.engine != "Critical" else None
+            self.gaps(lane)
+            _ = lane.ordered_ends
+        _ = self.runs.everything
+
     @cached_property
     def whole(self) -> Window:
         return Window(0, self.runs.end_ps).within(self.runs.end_ps)

@@ -1,0 +1,27 @@
+"""The frame on the screen as an SVG that stands alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+FONTS = '"Fira Code", "JetBrains Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace'
+
+
+def standalone(svg: str) -> str:
+    """Rich's SVG asks a font server on the internet for its font; ours takes a monospaced font of the reader's system.
+
+    Each piece of text has its length in the file, so columns stay in line with any font.
+    """
+    svg = re.sub(r"@font-face\s*\{[^}]*\}", "", svg)
+    return re.sub(r"font-family: Fira Code, monospace", f"font-family: {FONTS}", svg)
+
+
+def free_path(folder: Path, name: str) -> Path:
+    """folder/name.svg, or name-2.svg and so on: an export never replaces another."""
+    stem = re.sub(r"[^\w-]+", "-", name).strip("-") or "timeline"
+    path, number = folder / f"{stem}.svg", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{stem}-{number}.svg"
+    return path
