@@ -144,8 +144,10 @@ def test_output_is_checked_before_the_work(simcore_command, root, tmp_path):
     kernel = root / "kernels/tensor_add.py"
     fails(simcore_command("gantt", kernel, "-o", "no/such/folder/a.svg"), 3, "no folder")
     fails(simcore_command("gantt", kernel, "-o", "a.docx"), 2, ".svg", ".docx")
-    fails(simcore_command("run", kernel, "-o", tmp_path), 3, "is a folder")
-    assert not list(tmp_path.iterdir())
+    (tmp_path / "run.simcore").mkdir()
+    fails(simcore_command("run", kernel, "-o", "run.simcore"), 3, "is a folder")
+    fails(simcore_command("run", kernel, "-o", "run.html"), 2, ".simcore")
+    assert [p.name for p in tmp_path.iterdir()] == ["run.simcore"]
 
 
 # ------------------------------------------------------------------------------------------ what the kernel does wrong

@@ -17,7 +17,7 @@ MAY_IMPORT = {                      # simcore's rooms
 }
 CORE_LIBRARIES = {"numpy", "ml_dtypes", "threadpoolctl"}
 OPTIONAL_IN_CORE = {"polars", "torch"}     # inside a function only: Parquet files, torch tensors given as inputs
-PLOTTING = {"viz/roofline", "viz/gantt", "viz/occupancy", "viz/plot", "apps/validate", "apps/qwen3", "apps/commands/validate"}
+PLOTTING = {"viz/style", "viz/window", "viz/roofline", "viz/gantt", "viz/occupancy", "apps/validate", "apps/qwen3", "apps/commands/validate"}
 
 
 def sources(room: str) -> list[Path]:

@@ -1,6 +1,7 @@
 """What is installed is what the repository holds: editable, wheel and sdist."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -49,12 +50,13 @@ def test_version_is_in_the_changelog():
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    """A folder with the sdist, and the wheel built from that sdist."""
+    """A folder with the sdist, and the wheel built from that sdist.  Built from a copy: setuptools writes beside its sources."""
     pytest.importorskip("build")
     pytest.importorskip("setuptools", minversion="77")
-    out = tmp_path_factory.mktemp("dist")
+    out, copy = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("source") / "simcore"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "*.egg-info", ".hypothesis"))
     done = subprocess.run(
-        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(ROOT)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(copy)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return out

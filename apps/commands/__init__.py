@@ -9,8 +9,9 @@ from simcore.apps.commands.gantt import gantt
 from simcore.apps.commands.machines import machines
 from simcore.apps.commands.occupancy import occupancy
 from simcore.apps.commands.perfetto import perfetto
+from simcore.apps.commands.report import report
 from simcore.apps.commands.roofline import roofline
 from simcore.apps.commands.run import run
 from simcore.apps.commands.tui import tui
 
-COMMANDS = (run, tui, roofline, gantt, occupancy, perfetto, machines, bench)
+COMMANDS = (run, tui, roofline, gantt, occupancy, perfetto, report, machines, bench)

@@ -19,9 +19,12 @@ def run(
     """Run a kernel script and print each launch's summary; -o saves the run."""
     from simcore.apps.load import load
     from simcore.apps.output import check_writable, narrate, numbered
+    from simcore.errors import UsageError
     from simcore.viz import VIEWS
 
     if output is not None:
+        if output.suffix != ".simcore":
+            raise UsageError(f"{output}: run saves a .simcore file; `simcore COMMAND` of each view writes the others")
         check_writable(output)
     timelines = load(sources)
     if as_json:

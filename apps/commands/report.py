@@ -1,0 +1,12 @@
+"""simcore report: everything about a run on one page."""
+
+from __future__ import annotations
+
+from simcore.apps.options import Output, Sources, takes_sources
+from simcore.apps.views import write
+
+
+@takes_sources()
+def report(sources: Sources, output: Output = None) -> None:
+    """Write one self-contained HTML page: summary, roofline, zoomable timeline, source."""
+    write("report", sources, output)
