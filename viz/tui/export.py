@@ -14,7 +14,8 @@ def standalone(svg: str) -> str:
     Each piece of text has its length in the file, so columns stay in line with any font.
     """
     svg = re.sub(r"@font-face\s*\{[^}]*\}", "", svg)
-    return re.sub(r"font-family: Fira Code, monospace", f"font-family: {FONTS}", svg)
+    svg = re.sub(r"font-family: Fira Code, monospace", f"font-family: {FONTS}", svg)
+    return svg.replace("<text ", '<text xml:space="preserve" ')  # some readers drop spaces at the ends otherwise
 
 
 def free_path(folder: Path, name: str) -> Path:

@@ -130,7 +130,7 @@ def paint_lane(view: View, lane: Lane, inks: Inks, looks: Look, height: int, cho
     rows = [Row(view.width, inks.muted, inks.idle) for _ in range(height)]
     if kept is not None:
         _dimmed(rows, cells, inks)
-    _busy(rows, focus, lane, looks, inks, view.letters)
+    _busy(rows, focus, kept or lane, edges, looks, inks, view.letters)
     if view.waits and kept is None and lane.table == "instruction" and lane.engine != "Critical":
         _waits(rows[(height - 1) // 2], view, lane, cells, edges, inks)
     _cursor(rows, view, cells, inks)
@@ -161,7 +161,9 @@ def _dimmed(rows: list[Row], cells: Cells, inks: Inks) -> None:
             row.put(column, DIMMED, colour)
 
 
-def _busy(rows: list[Row], cells: Cells, lane: Lane, looks: Look, inks: Inks, letters_on: bool) -> None:
+def _busy(
+    rows: list[Row], cells: Cells, lane: Lane, edges: np.ndarray, looks: Look, inks: Inks, letters_on: bool
+) -> None:
     height = len(rows)
     eighths = np.ceil(np.minimum(cells.fraction, 1.0) * 8 * height).astype(int)
     across = np.clip(np.rint(cells.fraction * 8).astype(int), 1, 7)
@@ -185,6 +187,26 @@ def _busy(rows: list[Row], cells: Cells, lane: Lane, looks: Look, inks: Inks, le
             full = cells.fraction[column] > 0.5
             rows[-1].put(column, letter, readable(colour) if full else colour, colour if full else inks.idle)
     _names(rows, cells, lane, looks, inks)
+    if not letters_on:
+        _crowds(rows[-1], cells, eighths, lane, edges, looks, inks)
+
+
+def _crowds(
+    row: Row, cells: Cells, eighths: np.ndarray, lane: Lane, edges: np.ndarray, looks: Look, inks: Inks
+) -> None:
+    """Where many instructions of one kind fill the lowest line, their name and number: "MATMUL ×128"."""
+    alone = (cells.block >= 0) | cells.head | cells.tail | (eighths < 8)
+    kind = np.where(alone, -1, cells.kind)
+    change = np.flatnonzero(np.diff(kind, prepend=-2)).tolist() + [len(kind)]
+    for first, until in pairwise(change):
+        if kind[first] < 0 or until - first < 5:
+            continue
+        k = int(kind[first])
+        ends = edges[[first, until]]
+        count = sum(int(np.diff(np.searchsorted(p.by_kind[k].start, ends))[0]) for p in lane.parts if k in p.by_kind)
+        room, name = until - first - 2, looks.names[k]
+        text = next((t for t in (f"{name} ×{fmt.number(count)}", name, looks.letter.get(k, "?")) if len(t) <= room), "")
+        row.put(first + 1, text, readable(looks.colour[k]), looks.colour[k])
 
 
 def _names(rows: list[Row], cells: Cells, lane: Lane, looks: Look, inks: Inks) -> None:

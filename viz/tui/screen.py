@@ -25,7 +25,6 @@ from simcore.viz.tui.model.view import View, open_view
 from simcore.viz.tui.widgets.panels import PANELS, Panel
 from simcore.viz.tui.widgets.timeline import Axis, Graphs, Lanes, Minimap, OnAxis
 
-
 MANY = 50_000
 """Instructions from which on the critical path and the like are worked out ahead of the first key that asks."""
 

@@ -13,6 +13,7 @@ import numpy as np
 from simcore.timeline import CAUSES, ENGINES, MEMORIES, Timeline
 from simcore.viz import format as fmt
 from simcore.viz import palette
+from simcore.viz.tui.model.graphs import machine_number
 from simcore.viz.tui.model.runs import Item, Lane
 from simcore.viz.tui.model.view import View
 from simcore.viz.tui.model.window import precise
@@ -58,7 +59,12 @@ def _instruction(view: View, timeline: Timeline, item: Item) -> list[Line]:
             (_in_run(view, item), "dim"),
         ],
         line("start", _exact(start), ("   end ", "label"), _exact(end)),
-        line("took", fmt.time(took), *([("   result after ", "label"), fmt.time(done - start)] if done > end else [])),
+        line(
+            "took",
+            fmt.time(took),
+            (_cycles(timeline, row, took), "dim"),
+            *([("   result after ", "label"), fmt.time(done - start)] if done > end else []),
+        ),
     ]
     lines += _waited(view, item)
     work = _work(timeline, row, took)
@@ -143,15 +149,35 @@ def _short(file: str) -> str:
     return file.replace("\\", "/").rsplit("/", 1)[-1]
 
 
-def _work(timeline: Timeline, row: int, took: int) -> str:
+def _cycles(timeline: Timeline, row: int, took: int) -> str:
+    """ " = 1 486 cycles of 2.40 GHz", and at what fraction of it the Tensor engine ran."""
     t = timeline.instructions
-    parts = []
+    clock = machine_number(timeline, ENGINES[t.engine[row]].lower(), "clock_hz")
+    if not clock or not took:
+        return ""
+    state = ""
+    if ENGINES[t.engine[row]] == "Tensor":
+        c = timeline.clock
+        on = np.flatnonzero((c.core == t.core[row]) & (c.start_ps <= t.start_ps[row]) & (t.start_ps[row] < c.end_ps))
+        state = f" at {c.k[on[0]]}/{c.n[on[0]]} of its rate" if len(on) else ""
+    return f" = {fmt.number(round(took * clock / 1e12))} cycles of {fmt.frequency(clock)}{state}"
+
+
+def _work(timeline: Timeline, row: int, took: int) -> str:
+    """Arithmetic, its rate, and the share of the engine's peak for the dtype."""
+    t = timeline.instructions
+    dtype = timeline.dtypes[t.dtype[row]] if t.dtype[row] >= 0 and timeline.dtypes else ""
     count = int(t.flops[row])
-    if count:
-        parts.append(fmt.flops(count) + (f" ({fmt.flop_rate(count / (took * 1e-12))})" if took else ""))
-    if t.dtype[row] >= 0 and timeline.dtypes:
-        parts.append(timeline.dtypes[t.dtype[row]])
-    return " in ".join(parts)
+    if not count:
+        return dtype
+    text = fmt.flops(count) + (f" in {dtype}" if dtype else "")
+    if not took:
+        return text
+    rate = count / (took * 1e-12)
+    peak = machine_number(timeline, ENGINES[t.engine[row]].lower(), "peak_flops_per_s")
+    peak = peak.get(dtype) if isinstance(peak, dict) else peak
+    share = f", {fmt.percent(rate / peak)} of {fmt.flop_rate(peak)}" if peak else ""
+    return f"{text} ({fmt.flop_rate(rate)}{share})"
 
 
 _MOVES = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -141,11 +141,7 @@ def capacity(timeline: Timeline, name: str) -> float | None:
 
     A measured profile carries no machine: the description of its target is taken.
     """
-    machine = timeline.machine or _machine(timeline.target)
-
-    def number(section: str, key: str) -> float | None:
-        entry = machine.get(section, {}).get(key)
-        return entry.get("value") if isinstance(entry, dict) else entry
+    number = partial(machine_number, timeline)
 
     if name == "SBUF":
         return _product(number("sbuf", "bytes_per_partition"), number("core", "partitions"))
@@ -158,6 +154,12 @@ def capacity(timeline: Timeline, name: str) -> float | None:
     if name == "DMA":
         return _product(number("dma", "engines"), number("dma", "engine_bytes_per_s"))
     return None
+
+
+def machine_number(timeline: Timeline, section: str, key: str) -> Any:
+    """A number of the timeline's machine, or of the description of its target; None where there is none."""
+    entry = (timeline.machine or _machine(timeline.target)).get(section, {}).get(key)
+    return entry.get("value") if isinstance(entry, dict) and "value" in entry else entry
 
 
 def _product(*factors: float | None) -> float | None:
