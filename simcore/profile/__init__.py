@@ -13,7 +13,19 @@ from simcore.errors import FileError
 from simcore.profile.files import head
 from simcore.timeline import Timeline
 
-__all__ = ["profile_kind", "read_profile"]
+__all__ = ["Comparison", "compare", "profile_kind", "read_profile"]
+
+
+def __getattr__(name: str):
+    if name in ("Comparison", "compare"):
+        import importlib
+
+        # the module has the function's name: fetch it by path, then keep the function
+        module = importlib.import_module("simcore.profile.compare")
+        globals().update(compare=module.compare, Comparison=module.Comparison)
+        return globals()[name]
+    raise AttributeError(f"module 'simcore.profile' has no attribute {name!r}")
+
 
 
 def profile_kind(path: str | Path) -> str | None:
