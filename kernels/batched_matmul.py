@@ -22,11 +22,11 @@ PIECE = 4096  # columns of the left operand loaded at once
 
 
 @nki.jit
-def batched_matmul(a, b, shape, a_view, b_view, dtype=None):
+def batched_matmul(a, b, shape, a_view, b_view, dtype=None, a_offset=0, b_offset=0):
     """a b for every batch: [B, M, K] x [B, K, N] -> [B, M, N] in `dtype` (a's by default).
 
     shape   (B, M, K, N); K a multiple of 128 or smaller than it
-    a_view  element strides (batch, m, k) of a in HBM; b_view (batch, k, n) of b
+    a_view  element strides (batch, m, k) of a in HBM from a_offset on; b_view (batch, k, n) of b from b_offset on
     An operand whose contraction is its contiguous dimension is transposed on the Tensor engine on its way. The right
     operand stays in SBUF while the rows of the left one pass by, in column blocks where it is too large.
     """
@@ -39,10 +39,10 @@ def batched_matmul(a, b, shape, a_view, b_view, dtype=None):
     width = column_block(columns, tiles * nl_size(b.dtype))
     for batch in range(batches):
         for first in range(0, columns, width):
-            right = load_right(b, b_view, batch, height, tiles, first, width)
+            right = load_right(b, b_view, b_offset + batch * b_view[0], height, tiles, first, width)
             for row in range(0, rows, P):
                 count = min(P, rows - row)
-                left = load_left(a, a_view, batch, row, count, height, tiles)
+                left = load_left(a, a_view, a_offset + batch * a_view[0], row, count, height, tiles)
                 result = nl.ndarray((count, width), dtype=dtype, buffer=nl.sbuf)
                 for number, start in enumerate(range(0, width, BANK)):
                     stop = min(start + BANK, width)
@@ -71,11 +71,11 @@ def column_block(columns, bytes_per_column):
     return columns // blocks
 
 
-def load_right(b, view, batch, height, tiles, first, width):
-    """b[batch, :, first : first + width] with the contraction on the partitions: [height, tiles, width]."""
-    step, along_k, along_n = view
+def load_right(b, view, start, height, tiles, first, width):
+    """Columns first..first+width-1 of a batch with the contraction on the partitions: [height, tiles, width]."""
+    _, along_k, along_n = view
     right = nl.ndarray((height, tiles, width), dtype=b.dtype, buffer=nl.sbuf)
-    start = batch * step + first * along_n
+    start += first * along_n
     if along_n == 1:
         pattern = [[along_k, height], [along_k * height, tiles], [1, width]]
         nisa.dma_copy(dst=right, src=b.ap(pattern, offset=start))
@@ -91,11 +91,11 @@ def load_right(b, view, batch, height, tiles, first, width):
     return right
 
 
-def load_left(a, view, batch, row, count, height, tiles):
-    """a[batch, row : row + count, :] with the contraction on the partitions: [height, tiles, count]."""
-    step, along_m, along_k = view
+def load_left(a, view, start, row, count, height, tiles):
+    """Rows row..row+count-1 of a batch with the contraction on the partitions: [height, tiles, count]."""
+    _, along_m, along_k = view
     left = nl.ndarray((height, tiles, count), dtype=a.dtype, buffer=nl.sbuf)
-    start = batch * step + row * along_m
+    start += row * along_m
     if along_k != 1 and along_m == 1:
         nisa.dma_copy(dst=left, src=a.ap([[along_k, height], [along_k * height, tiles], [1, count]], offset=start))
         return left

@@ -135,8 +135,12 @@ def matmul_fully_blocked(lhs_t, rhs, block_rows=1024, block_columns=1024, block_
             sums = []  # the block of the result so far, one float32 tile for 128 rows
             for k in nl.sequential_range(depth // bk):
                 last = k == depth // bk - 1
-                stationary = load_strip(lhs_t, k * bk, bk // K, m * bm, bm)
-                moving = load_strip(rhs, k * bk, bk // K, n * bn, bn)
+                stationary = nl.ndarray((K, bk // K, bm), dtype=lhs_t.dtype, buffer=nl.sbuf)
+                moving = nl.ndarray((K, bk // K, bn), dtype=rhs.dtype, buffer=nl.sbuf)
+                for t in nl.affine_range(bk // K):  # one DMA for each tile: the first multiplication waits for two only
+                    rows_of_k = nl.ds(k * bk + t * K, K)
+                    nisa.dma_copy(dst=stationary[:, t, :], src=lhs_t[rows_of_k, m * bm : (m + 1) * bm])
+                    nisa.dma_copy(dst=moving[:, t, :], src=rhs[rows_of_k, n * bn : (n + 1) * bn])
                 for i in nl.affine_range(bm // M):
                     total = nl.ndarray((M, bn), dtype=out.dtype if last else nl.float32, buffer=nl.sbuf)
                     for j in nl.affine_range(bn // N):

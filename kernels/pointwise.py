@@ -15,37 +15,38 @@ import nki.language as nl
 import numpy as np
 
 BINARY = {"add": nl.add, "subtract": nl.subtract, "multiply": nl.multiply, "maximum": nl.maximum, "equal": nl.equal,
-          "less_equal": nl.less_equal, "not_equal": nl.not_equal, "logical_and": nl.logical_and}
-UNARY = {"exp": nl.exp, "rsqrt": nl.rsqrt, "silu": nl.silu, "sin": nl.sin, "square": nl.square}
+          "less_equal": nl.less_equal, "not_equal": nl.not_equal, "logical_and": nl.logical_and, "mod": nl.mod}
+UNARY = {"exp": nl.exp, "rsqrt": nl.rsqrt, "silu": nl.silu, "sin": nl.sin}
+ROWS = {"max": nl.maximum, "sum": nl.add, "mean": nl.add}
 
 
 @nki.jit
-def pointwise(inputs, views, dims, chain, results):
+def pointwise(inputs, reads, dims, chain, results, writes, sizes):
     """Apply a chain of operators to every element.
 
-    inputs   tensors in HBM of any shape; each is read through its view
-    views    for each input (strides, offset) in elements over `dims`; stride 0 repeats the input along a dimension
+    inputs   tensors in HBM of any shape, each read through its view
+    reads    for each input (strides, offset) in elements over `dims`; stride 0 repeats the input along a dimension
     dims     (loops, partitions, free): three tuples of sizes, outermost first; `partitions` holds one size
     chain    steps (operator, operands, dtype): an operand is the number of an input or, counted on from there, of an
-             earlier step; a float is a constant. Operators: those of BINARY and UNARY, "divide", "copy".
-    results  numbers of the steps to write; each becomes a contiguous tensor of shape loops + partitions + free
+             earlier step; a float is a constant. Operators: those of BINARY and UNARY, "divide", "square", "copy", and
+             those of ROWS, which reduce the last free dimension to size 1
+    results  numbers of the steps (or inputs) to write; `writes` their strides over `dims`, `sizes` their elements
     """
     loops, partitions, free = dims
     outs = []
-    for number in results:
-        outs.append(nl.ndarray(loops + partitions + free, dtype=chain[number - len(inputs)][2], buffer=nl.shared_hbm))
+    for number, size in zip(results, sizes):
+        dtype = inputs[number].dtype if number < len(inputs) else chain[number - len(inputs)][2]
+        outs.append(nl.ndarray((size,), dtype=dtype, buffer=nl.shared_hbm))
     for index in every(loops):
         for first in range(0, partitions[0], nl.tile_size.pmax):
             count = min(nl.tile_size.pmax, partitions[0] - first)
             values = []
-            for source, view in zip(inputs, views):
-                values.append(load(source, view, index, first, count, free))
+            for source, read in zip(inputs, reads):
+                values.append(load(source, read, index, first, count, free))
             for step in chain:
                 values.append(apply(step, values, (count,) + free))
-            for out, number in zip(outs, results):
-                size = partitions[0] * volume(free)
-                start = position(index, loops) * size + first * volume(free)
-                nisa.dma_copy(dst=out.ap([[volume(free), count], [1, volume(free)]], offset=start), src=values[number])
+            for out, number, strides in zip(outs, results, writes):
+                store(out, strides, index, first, values[number], (count,) + free)
     return tuple(outs)
 
 
@@ -53,14 +54,6 @@ def volume(sizes):
     result = 1
     for size in sizes:
         result *= size
-    return result
-
-
-def position(index, sizes):
-    """Row-major number of an index."""
-    result = 0
-    for i, size in zip(index, sizes):
-        result = result * size + i
     return result
 
 
@@ -72,23 +65,37 @@ def every(sizes):
     return indices
 
 
-def load(source, view, index, first, count, free):
-    """One tile; a dimension with stride 0 is loaded once and has size 1."""
-    strides, offset = view
-    loops = len(index)
+def start_of(strides, index, first):
+    """Element at which the tile of a loop index and a first partition begins."""
+    start = first * strides[len(index)]
     for i, stride in zip(index, strides):
-        offset += i * stride
-    offset += first * strides[loops]
-    inner = strides[loops + 1 :]
-    sizes = ()
-    for stride, size in zip(inner, free):
-        sizes += (1 if stride == 0 else size,)
+        start += i * stride
+    return start
+
+
+def load(source, read, index, first, count, free):
+    """One tile; a dimension with stride 0 is loaded once and has size 1."""
+    strides, offset = read
+    loops = len(index)
     pattern = [[strides[loops], count]]
-    for stride, size in zip(inner, sizes):
-        pattern.append([stride if size > 1 else 1, size])
-    tile = nl.ndarray((count,) + sizes, dtype=source.dtype, buffer=nl.sbuf)
-    nisa.dma_copy(dst=tile, src=source.ap(pattern, offset=offset))
+    shape = (count,)
+    for stride, size in zip(strides[loops + 1 :], free):
+        pattern.append([stride, size] if stride else [1, 1])
+        shape += (size if stride else 1,)
+    tile = nl.ndarray(shape, dtype=source.dtype, buffer=nl.sbuf)
+    nisa.dma_copy(dst=tile, src=source.ap(pattern, offset=offset + start_of(strides, index, first)))
     return tile
+
+
+def store(out, strides, index, first, tile, shape):
+    """One tile to its place; a dimension with stride 0 is one value for a row."""
+    loops = len(index)
+    pattern = [[strides[loops], shape[0]]]
+    sizes = shape[:1]
+    for stride, size in zip(strides[loops + 1 :], shape[1:]):
+        pattern.append([stride, size] if stride else [1, 1])
+        sizes += (size if stride else 1,)
+    nisa.dma_copy(dst=out.ap(pattern, offset=start_of(strides, index, first)), src=spread(tile, sizes))
 
 
 def spread(tile, shape):
@@ -106,11 +113,19 @@ def apply(step, values, shape):
     sizes = shape[:1]
     for dim in range(1, len(shape)):
         sizes += (max([t.shape[dim] for t in tiles]),)
+    if operator in ROWS:
+        sizes = sizes[:-1] + (1,)
     dst = nl.ndarray(sizes, dtype=dtype, buffer=nl.sbuf)
     if operator == "copy":
         nisa.tensor_copy(dst=dst, src=tiles[0], engine=nisa.engine.vector)
     elif operator in UNARY:
         nisa.activation(dst=dst, op=UNARY[operator], data=tiles[0])
+    elif operator in ROWS:
+        nisa.tensor_reduce(dst=dst, op=ROWS[operator], data=tiles[0], axis=len(shape) - 1, keepdims=True)
+        if operator == "mean":
+            nisa.tensor_scalar(dst=dst, data=dst, op0=nl.multiply, operand0=1.0 / shape[-1], engine=nisa.engine.vector)
+    elif operator == "square":
+        nisa.tensor_tensor(dst=dst, data1=tiles[0], data2=tiles[0], op=nl.multiply, engine=nisa.engine.vector)
     elif operator == "divide":
         inverse = nl.ndarray(tiles[1].shape, dtype=nl.float32, buffer=nl.sbuf)
         nisa.reciprocal(dst=inverse, data=tiles[1])
@@ -152,13 +167,13 @@ def main():
         operator, more = operands[name]
         chain.append((operator, (1 + number if number else 0,) + more, args.dtype))
     (out,) = pointwise([x, mask], (((args.columns, 1), 0), ((0, 1), 0)), ((), (args.rows,), (args.columns,)),
-                       tuple(chain), (1 + len(chain),))
+                       tuple(chain), (1 + len(chain),), ((args.columns, 1),), (x.size,))
     if not args.no_check:
         exact = x.astype(np.float32)
         for name in args.chain.split(","):
             exact = {"scale": 0.5 * exact, "mask": exact + mask.astype(np.float32), "exp": np.exp(exact)}[name]
         tolerance = 1e-5 if args.dtype == "float32" else 5e-2
-        np.testing.assert_allclose(np.asarray(out).astype(np.float32), exact, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(np.asarray(out).astype(np.float32).reshape(x.shape), exact, rtol=tolerance, atol=tolerance)
         print(f"pointwise {args.chain} {x.shape} {args.dtype}: agrees with NumPy")
 
 

@@ -17,10 +17,10 @@ PIECE = 4096  # elements of a row in SBUF at once
 
 
 @nki.jit
-def row_reduce(x, strides, dims, operator, dtype):
+def row_reduce(x, strides, dims, operator, dtype, offset=0):
     """[rows, group, columns] -> [rows, group]: "max", "sum" or "mean" over the columns, in float32, as `dtype`.
 
-    `dims` gives rows, group and columns, `strides` the element strides of x in HBM along them. A group is a number of
+    `dims` gives rows, group and columns, `strides` the element strides of x in HBM along them, from `offset` on. A group is a number of
     short rows that share a partition.
     """
     rows, group, columns = dims
@@ -37,7 +37,7 @@ def row_reduce(x, strides, dims, operator, dtype):
         for start in range(0, columns, piece):
             tile = nl.ndarray((count, group, piece), dtype=x.dtype, buffer=nl.sbuf)
             nisa.dma_copy(dst=tile, src=x.ap([[strides[0], count], [strides[1], group], [strides[2], piece]],
-                                             offset=first * strides[0] + start * strides[2]))
+                                             offset=offset + first * strides[0] + start * strides[2]))
             part = partial[:, start // piece * group : (start // piece + 1) * group]
             nisa.tensor_reduce(dst=part, op=op, data=tile, axis=2)
         result = nl.ndarray((count, group), dtype=dtype, buffer=nl.sbuf)

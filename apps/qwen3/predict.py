@@ -1,0 +1,204 @@
+"""Launches -> times on a machine model, added up.
+
+A launch is captured for timing only and simulated at full size.  Launches with the same kernel, shapes and arguments take the
+same time, so each kind is simulated once: the layers of a model repeat each other exactly.  Each launch is one entry of the
+executed program, so between two of them lies what the machine file gives for starting a kernel inside a loaded program, and
+the whole program starts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from simcore.apps.qwen3.compile import Launch, compile_graph
+from simcore.apps.qwen3.execute import arguments, kernel, shapes
+from simcore.apps.qwen3.graph import export
+from simcore.apps.qwen3.sizes import Size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """One kind of launch: times in picoseconds, bytes to and from HBM, flops; `busy_ps` by engine."""
+
+    time_ps: int
+    bound_ps: int
+    bound: str
+    hbm_read_bytes: int
+    hbm_write_bytes: int
+    flops: int
+    busy_ps: dict[str, int]
+    instructions: int
+    peak: str = ""
+
+    @property
+    def hbm_bytes(self) -> int:
+        return self.hbm_read_bytes + self.hbm_write_bytes
+
+    @property
+    def intensity(self) -> float | None:
+        return self.flops / self.hbm_bytes if self.hbm_bytes else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One operator (or fused chain) of the model: its place, how often it runs, and its time each."""
+
+    part: str
+    label: str
+    kernel: str
+    count: int
+    timed: Timed
+
+    @property
+    def total_ps(self) -> int:
+        return self.count * self.timed.time_ps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """A model on a chip.  `device_ps` is the time on the device for one batch; nothing of the host is in it."""
+
+    size: str
+    layers: int
+    length: int
+    batch: int
+    attention: str
+    dtype: str
+    target: str
+    rule: str
+    decode: bool
+    rows: tuple[Row, ...]
+    start_ps: int
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def device_ps(self) -> int:
+        return self.start_ps + sum(r.total_ps for r in self.rows)
+
+    @property
+    def prompts_per_second(self) -> float:
+        return self.batch * 1e12 / self.device_ps
+
+    def by_part(self) -> dict[str, int]:
+        """Picoseconds by part of the model, in the order of the model."""
+        parts: dict[str, int] = {}
+        for r in self.rows:
+            parts[r.part] = parts.get(r.part, 0) + r.total_ps
+        return parts
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"device_ps": self.device_ps, "prompts_per_second": self.prompts_per_second}
+
+
+PARTS = {
+    "q_proj": "projections", "k_proj": "projections", "v_proj": "projections", "o_proj": "projections",
+    "q_norm": "norms", "k_norm": "norms", "input_layernorm": "norms", "post_attention_layernorm": "norms", "norm": "norms",
+    "gate_proj": "MLP", "up_proj": "MLP", "down_proj": "MLP", "act_fn": "MLP", "mlp": "MLP",
+    "rotary_emb": "rotary", "embed_tokens": "embedding",
+}  # fmt: skip
+
+
+def part_of(launch: Launch, length: int) -> str:
+    """The part of the model a launch belongs to: by its module, and within attention by what it touches."""
+    last = launch.module.split(".")[-1]
+    if last in PARTS:
+        return PARTS[last]
+    if launch.kernel == "flash_attn":
+        return "attention"
+    if last == "self_attn":
+        largest = max((n for _, _, shape in launch.tensors for n in [_volume(shape)]), default=0)
+        if launch.label == "bmm" or largest >= length * length:
+            return "attention"
+        return "attention layout" if launch.kernel == "batched_transpose" or launch.label == "copy" else "rotary"
+    return "residual" if last.isdigit() else "mask and inputs"
+
+
+def _volume(shape: tuple[int, ...]) -> int:
+    n = 1
+    for s in shape:
+        n *= s
+    return n
+
+
+def predict(of: Size, *, layers: int, length: int, attention: str = "eager", dtype: str = "bfloat16", batch: int = 1,
+            target: str = "trn2", rule: str = "none", decode: bool = False,
+            progress: Callable[[int, int, str], None] | None = None) -> Prediction:  # fmt: skip
+    """Time the model's own operator graph on a chip, operator by operator.
+
+    progress  called with (done, of how many, what is next) before each kind of launch
+    """
+    launches, counts = kinds(of, layers=layers, length=length, attention=attention, dtype=dtype, batch=batch, rule=rule, decode=decode)
+    from simcore.machine import load_machine
+
+    machine = load_machine(target)
+    rows = []
+    for i, (launch, count) in enumerate(zip(launches, counts)):
+        if progress is not None:
+            progress(i, len(launches), f"{launch.module} {launch.label}")
+        rows.append(Row(part=part_of(launch, length), label=launch.label, kernel=launch.kernel, count=count,
+                        timed=time_launch(launch, machine)))  # fmt: skip
+    start_ps = round((machine.kernel.get("device_fixed_ns") or 0) * 1000)
+    return Prediction(size=of.name, layers=layers, length=length, batch=batch, attention=attention, dtype=dtype, target=target,
+                      rule=rule, decode=decode, rows=tuple(rows), start_ps=start_ps)  # fmt: skip
+
+
+def kinds(of: Size, *, layers: int, rule: str, **graph: Any) -> tuple[list[Launch], list[int]]:
+    """The different launches of a model of `layers` layers and how often each occurs.
+
+    Layers are alike: the graph of two is exported, and what the second adds to the first is counted for every further one.
+    """
+    few = min(layers, 2)
+    launches = compile_graph(export(of, layers=few, **graph), rule)
+    counted = dict(_count(launches))
+    if layers > few:
+        first = dict(_count(compile_graph(export(of, layers=1, **graph), rule)))
+        for key in counted:
+            counted[key] += (layers - few) * (counted[key] - first.get(key, 0))
+    example = {(_where(x), x.signature): x for x in reversed(launches)}
+    return [example[k] for k in counted], [counted[k] for k in counted]
+
+
+def _where(launch: Launch) -> tuple[str, str]:
+    return ".".join(p for p in launch.module.split(".") if not p.isdigit()), launch.label
+
+
+def _count(launches: list[Launch]) -> Iterator[tuple[Any, int]]:
+    counts: dict[Any, int] = {}
+    for launch in launches:
+        key = (_where(launch), launch.signature)
+        counts[key] = counts.get(key, 0) + 1
+    return iter(counts.items())
+
+
+_TIMED: dict[tuple, Timed] = {}
+"""Launches already timed in this process: (machine, signature) -> Timed."""
+
+
+def time_launch(launch: Launch, machine: Any) -> Timed:
+    key = (machine.name, launch.signature)
+    if key not in _TIMED:
+        _TIMED[key] = _time(launch, machine)
+    return _TIMED[key]
+
+
+def _time(launch: Launch, machine: Any) -> Timed:
+    import simcore
+
+    args, options = arguments(launch, shapes(launch))
+    trace = simcore.capture(kernel(launch), *args, values=False, target=machine.name, **options)
+    timeline = simcore.simulate(trace, machine)
+    columns = timeline.instructions
+    resources = timeline.bounds["resources"]
+    bottleneck = timeline.bounds["bottleneck"]
+    return Timed(
+        time_ps=int(timeline.end_ps),
+        bound_ps=int(resources[bottleneck]),
+        bound=bottleneck,
+        hbm_read_bytes=int(columns.hbm_read_bytes.sum()),
+        hbm_write_bytes=int(columns.hbm_write_bytes.sum()),
+        flops=int(columns.flops.sum()),
+        busy_ps={e: int(timeline.busy_ps(e)) for e in ("Tensor", "Vector", "Scalar", "GpSimd")} | {"DMA": int(timeline.dma_busy_ps())},
+        instructions=len(columns.start_ps),
+    )
