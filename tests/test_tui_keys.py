@@ -79,6 +79,9 @@ EFFECTS: dict[str, Effect] = {
     "next match": moved("MATMUL@1100", "slash", *"matmul", "enter"),
     "previous match": moved("MATMUL@2000", "slash", *"matmul", "enter"),
     "filter": Effect(lambda a, b, s: isinstance(s.focused, Input) and s.query_one("#prompt").filtering),
+    "this line": Effect(lambda a, b, s: b.filtering and b.matches.query.text == "line:pipeline.py:5"),
+    "this opcode": Effect(lambda a, b, s: b.filtering and b.matches.query.text == "op:DMA_DIRECT2D"),
+    "this engine": Effect(lambda a, b, s: b.filtering and b.matches.query.text == "engine:Sync"),
     "clear": Effect(
         lambda a, b, s: (
             a.filtering
@@ -268,7 +271,7 @@ async def test_an_export_never_overwrites_and_says_where_it_went_wrong(app, tmp_
         await pilot.pause()
         assert sorted(p.name for p in tmp_path.iterdir()) == ["pipeline-2.svg", "pipeline.svg"]
         svg = (tmp_path / "pipeline.svg").read_text()
-        assert ElementTree.fromstring(svg).tag.endswith("svg") and "MATMUL" in svg
+        assert ElementTree.fromstring(svg).tag.endswith("svg") and "DMA_DIRECT2D" in svg
         assert "url(" not in svg.replace("url(#", "")  # nothing from the network
         app.export_to = tmp_path / "nowhere"
         await pilot.press("x")

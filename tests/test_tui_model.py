@@ -434,6 +434,15 @@ def test_a_filter_narrows_lanes_and_their_transfers():
     assert refused.matches is view.matches
 
 
+def test_filter_like_the_chosen_row_and_off_again():
+    view = choose(view_of(pipeline(1)), Item(0, "transfer", 20))  # of the store, line 9
+    view = find.filter_like(view, "line")
+    assert view.filtering and view.matches.count == 1 and view.matches.query.text == "line:pipeline.py:9"
+    assert not find.filter_like(view, "line").filtering
+    assert find.filter_like(view, "op").matches.count == 2
+    assert find.filter_like(view_of(EMPTY), "op").note == "no instruction is chosen to filter by"
+
+
 # ------------------------------------------------------------------------------------------------ panels
 
 
@@ -469,9 +478,9 @@ def test_the_panel_of_a_transfer():
 
 def test_the_source_panel_marks_the_line():
     said = text(facts.source(choose(view_of(pipeline(1)), Item(0, "instruction", 2)), 5))
-    assert said.splitlines()[0] == "pipeline.py:7 in pipeline"
+    assert said.splitlines()[0] == "pipeline.py:7 in pipeline   % of the critical path per line, 11 % here"
     assert sum(line.startswith("▶") for line in said.splitlines()) == 1
-    assert "▶7         nisa.activation(" in said
+    assert "▶7   11%         nisa.activation(" in said and " 6   22%         nisa.nc_matmul(" in said
     assert len(said.splitlines()) == 5
 
 

@@ -106,10 +106,8 @@ def inks_of(theme: Theme) -> Inks:
     """The colours that go with a textual theme."""
     surface = palette.SURFACES["dark" if theme.dark else "light"]
     background, text = theme.background or surface.background, theme.foreground or surface.text
-    try:
-        Color.parse(background), Color.parse(text)
-    except ValueError:  # "ansi_default" of textual's ANSI themes
-        background, text = surface.background, surface.text
+    if any(Color.parse(colour).ansi is not None for colour in (background, text)):
+        background, text = surface.background, surface.text  # textual's ANSI themes leave them to the terminal
     return Inks(
         theme.dark,
         background,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from simcore.viz.tui.model import moves, why
+from simcore.viz.tui.model import find, moves, why
 from simcore.viz.tui.model.view import View, undo
 
 Move = Callable[[View], View]
@@ -93,6 +93,11 @@ KEYS: tuple[Key, ...] = (
     Key("N", "previous match", "previous match", FIND, action="find(-1)"),
     Key("ampersand,F", "filter", "filter: dim everything else (the same words as search)", FIND, action="filter",
         footer=11),
+    Key("r", "this line", "filter: only what the chosen instruction's source line issued", FIND,
+        lambda v: find.filter_like(v, "line")),
+    Key("e", "this opcode", "filter: only the chosen instruction's opcode", FIND, lambda v: find.filter_like(v, "op")),
+    Key("E", "this engine", "filter: only the chosen instruction's engine", FIND,
+        lambda v: find.filter_like(v, "engine")),
     Key("escape", "clear", "clear filter, critical path and mark", FIND, action="clear"),
 
     Key("d", "DMA", "each DMA engine its own lane (and cores the kernel does not use), or folded into one", LOOK,

@@ -304,14 +304,22 @@ def source(view: View, height: int) -> list[Line]:
     count = max(height - 1, 1)
     first = min(max(site.line - 1 - count // 2, 0), max(len(lines) - count, 0))
     digits = len(str(first + count))
-    return [head] + [
-        [
-            ("▶" if n + 1 == site.line else " ", "strong"),
-            (f"{n + 1:>{digits}} ", "dim"),
-            (lines[n].replace("\t", "    "), "strong" if n + 1 == site.line else ""),
-        ]
-        for n in range(first, min(first + count, len(lines)))
-    ]
+    share = view.model.critical_share(item.run, site.file)
+    if share:
+        head.append((f"   % of the critical path per line, {fmt.percent(share.get(site.line, 0.0))} here", "dim"))
+    found = [head]
+    for number in range(first + 1, min(first + count, len(lines)) + 1):
+        here = number == site.line
+        part = share.get(number, 0.0)
+        found.append(
+            [
+                ("▶" if here else " ", "strong"),
+                (f"{number:>{digits}} ", "dim"),
+                *([(f"{fmt.percent(part).replace(' ', '') if part else '':>5} ", "engine:Critical")] if share else []),
+                (lines[number - 1].replace("\t", "    "), "strong" if here else ""),
+            ]
+        )
+    return found
 
 
 # ---------------------------------------------------------------------------------------------------- now

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from simcore.timeline import ENGINES
 from simcore.viz import format as fmt
+from simcore.viz.tui.model import query
 from simcore.viz.tui.model.runs import Item
 from simcore.viz.tui.model.view import Matches, View, choose
 
@@ -58,3 +60,25 @@ def set_filter(view: View, matches: Matches | None) -> View:
         filtering=True,
         note=f"filter {matches.query.text!r}: {fmt.number(matches.count)} instructions; Esc clears",
     )
+
+
+def filter_like(view: View, field: str) -> View:
+    """A filter for the chosen instruction's "line", "op" or "engine"; pressed again it is cleared."""
+    item = view.item
+    timeline = view.runs.timelines[item.run] if item else None
+    row = item.row if item and item.table == "instruction" else -1
+    if timeline is not None and item is not None and item.table == "transfer":
+        row = int(timeline.dma.instruction[item.row])
+    if timeline is None or row < 0:
+        return replace(view, note="no instruction is chosen to filter by")
+    site = timeline.site(row)
+    if field == "line" and site is None:
+        return replace(view, note="this row does not say which kernel line it comes from")
+    text = {
+        "op": f"op:{timeline.opcode(row)}",
+        "engine": f"engine:{ENGINES[timeline.instructions.engine[row]]}",
+        "line": f"line:{site.file.replace(chr(92), '/').rsplit('/', 1)[-1]}:{site.line}" if site else "",
+    }[field]
+    if view.filtering and view.matches and view.matches.query.text == text:
+        return set_filter(view, None)
+    return set_filter(view, Matches.of(query.parse(text), view.runs))

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from simcore.analysis import kernel_rows, span_ps
+from simcore.analysis import critical_path, kernel_rows, span_ps
 from simcore.viz.tui.model import query as queries
 from simcore.viz.tui.model.query import Query
 from simcore.viz.tui.model.runs import Item, Lane, Runs
@@ -33,6 +33,15 @@ class Model:
     def paths(self) -> tuple[Lane, ...]:
         """The critical path of each run that records waits."""
         return tuple(lane for i, w in enumerate(self.waits) if (lane := w.path_lane(i)) is not None)
+
+    def critical_share(self, run: int, file: str) -> dict[int, float]:
+        """By line of a kernel file, its share of the critical path; empty where no waits are recorded."""
+        if (run, file) not in self._shares:
+            path = critical_path(self.runs.timelines[run])
+            total = max(path.total_ps, 1)
+            known = path.by_line() if len(self.waits[run].path) > 1 else []
+            self._shares[run, file] = {s.line: ps / total for s, ps in known if s is not None and s.file == file}
+        return self._shares[run, file]
 
     def prepare(self) -> None:
         """Work out what the first press of c, f, d and > would have to wait for."""
@@ -71,6 +80,10 @@ class Model:
 
     @cached_property
     def _on_path(self) -> dict[int, Lane]:
+        return {}
+
+    @cached_property
+    def _shares(self) -> dict[tuple[int, str], dict[int, float]]:
         return {}
 
     @cached_property
