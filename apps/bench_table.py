@@ -12,28 +12,41 @@ from simcore import format
 from simcore.apps.bench import Row, growth
 
 _STAGES: dict[str, Callable[[Row], float | None]] = {
-    "capture, values": lambda row: row.values_s,
-    "capture, timing only": lambda row: row.timing_s,
+    "with values": lambda row: row.values_s,
+    "timing only": lambda row: row.timing_s,
     "simulate": lambda row: row.simulate_s,
 }
 
 
 def table(rows: Sequence[Row], facts: dict[str, str]) -> RenderableType:
-    """One line per length: instructions/s of each stage with its growth in brackets, and bytes per instruction."""
-    out = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("length", "instructions", *_STAGES, "values : timing", "B/instr. trace", "timeline"):
-        out.add_column(name, justify="right")
+    """Two tables, a line per length: instructions/s of each stage, and how each grows; then the machine."""
+    speeds, growths = _table("instructions/s", *_STAGES, "values : timing"), _table("growth", *_STAGES, "bytes: trace", "timeline")
     for before, row in zip((None, *rows), rows, strict=False):
-        cells = [_speed(row, before, time_of) for time_of in _STAGES.values()]
         ratio = format.ratio(row.values_s / row.timing_s) if row.values_s else format.MISSING
-        out.add_row(format.number(row.length), format.number(row.instructions), *cells, ratio, str(row.trace_bytes), str(row.timeline_bytes))
-    notes = "instructions per second, in brackets the growth: the exponent of time over instructions since the line above"
-    return Group(out, Text(notes, style="dim"), Text("; ".join(f"{k} {v}" if k != "yardstick" else v for k, v in facts.items()), style="dim"))
+        speeds.add_row(*_head(row), *(_speed(row, time_of) for time_of in _STAGES.values()), ratio)
+        growths.add_row(*_head(row), *(_growth(before, row, time_of) for time_of in _STAGES.values()),
+                        str(row.trace_bytes), str(row.timeline_bytes))
+    notes = "growth: exponent of time over instructions since the line above (1.00: proportional); bytes: per instruction"
+    machine = [f"{name} {fact}" if name != "yardstick" else fact for name, fact in facts.items()]
+    return Group(speeds, "", growths, "", *(Text(line, style="dim") for line in (notes, *machine)))
 
 
-def _speed(row: Row, before: Row | None, time_of: Callable[[Row], float | None]) -> str:
+def _table(title: str, *columns: str) -> Table:
+    out = Table(title=title, title_justify="left", box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for name in ("length", "instr.", *columns):
+        out.add_column(name, justify="right")
+    return out
+
+
+def _head(row: Row) -> tuple[str, str]:
+    return format.number(row.length), format.number(row.instructions)
+
+
+def _speed(row: Row, time_of: Callable[[Row], float | None]) -> str:
     seconds = time_of(row)
-    if seconds is None:
-        return format.MISSING
+    return format.MISSING if seconds is None else f"{format.number(round(row.instructions / seconds))}/s"
+
+
+def _growth(before: Row | None, row: Row, time_of: Callable[[Row], float | None]) -> str:
     exponent = growth(before, row, time_of) if before else None
-    return f"{format.number(round(row.instructions / seconds))}/s" + (f" ({exponent:.2f})" if exponent is not None else "")
+    return format.MISSING if exponent is None else f"{exponent:.2f}"

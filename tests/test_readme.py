@@ -56,7 +56,7 @@ def in_terminal(line: str, folder: Path, keys: str = "q", limit_s: float = 60) -
 
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    process = subprocess.Popen(["sh", "-c", f"exec {line}"], stdin=follower, stdout=follower, stderr=subprocess.PIPE, cwd=folder,
+    process = subprocess.Popen(["sh", "-c", f"exec {line}"], stdin=follower, stdout=follower, stderr=follower, cwd=folder,
                                env=environment(folder / "bin"), close_fds=True, start_new_session=True)
     os.close(follower)
     deadline, drawn, sent = time.monotonic() + limit_s, b"", False
@@ -75,9 +75,8 @@ def in_terminal(line: str, folder: Path, keys: str = "q", limit_s: float = 60) -
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         os.close(leader)
-        error = process.communicate()[1].decode()
-    assert "Traceback" not in error, error
-    assert sent, f"{line!r} drew no screen: {error}"
+    assert b"Traceback" not in drawn, drawn.decode()
+    assert sent, f"{line!r} drew no screen: {drawn.decode()}"
     return process.returncode
 
 

@@ -14,6 +14,6 @@ def tui(sources: Sources) -> None:
     from simcore.errors import UsageError
     from simcore.viz import VIEWS
 
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):     # it draws on standard error
         raise UsageError("the TUI needs a terminal; without one use `simcore run` for the summary")
     VIEWS["tui"].load()(load(sources))
