@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from simcore.limiter import Limiter
-from simcore.lowering.program import Program, lower
+from simcore.lowering.program import Program, Stream, lower
 from simcore.machine import Machine
 from simcore.timeline import CAUSES, Timeline
 from simcore.trace import Trace
@@ -98,121 +98,165 @@ class _Scheduler:
 
     def run(self) -> Run:
         streams = self.p.streams
-        self.free = [0] * len(streams)
-        self.last = [-1] * len(streams)
-        self.head = [0] * len(streams)
-        self.waiting: list[list[tuple[int, int]]] = [[] for _ in streams]      # DMA queues: (ready, instruction)
-        self.events: list[tuple[int, int]] = []                                # (earliest next trigger, queue)
-        self.active = [s for s in range(len(streams)) if not self.is_queue[s]]
+        count = len(streams)
+        self.free = [0] * count
+        self.last = [-1] * count
+        self.head = [0] * count                                                # position of the oldest not yet executed
+        self.waiting: list[list[tuple[int, int]]] = [[] for _ in streams]      # (ready, instruction), as a heap
+        self.now: list[list[int]] = [[] for _ in streams]                      # ready by the engine's time, as a heap
+        self.parked: list[list[tuple[int, int]]] = [[] for _ in streams]       # ready, but beyond the window
+        self.events: list[tuple[int, int]] = []                                # (earliest next start, stream)
+        self.due = [-1] * count                                                # the one event of a stream that counts
+        self.window = [_window(s, self.machine) for s in streams]
+        self.began, self.through = [0] * count, [0] * count                    # Tensor engine: first and last column in
+        self.position = [0] * len(self.stream)
+        self.gone = [False] * len(self.stream)
+        for members in self.members:
+            for k, i in enumerate(members):
+                self.position[i] = k
         self._dma_state()
-        for s, queue in enumerate(self.is_queue):
-            if queue:
-                self.waiting[s] = [(0, i) for i in self.members[s] if not self.pending[i]]
-                if self.waiting[s]:
-                    self.events.append((0, s))
-        heapq.heapify(self.events)
-        advance = [self._tensor if s.engine == "Tensor" else self._engine for s in streams]
+        self._tensor_state()
+        execute = [self._transfer_op if s.queue else self._tensor_op if s.engine == "Tensor" else self._engine_op for s in streams]
+        self.execute = execute
+        self.active = [s for s in range(count) if self.window[s] == 1]
+        for s in range(count):
+            if self.window[s] != 1:
+                for i in self.members[s]:
+                    if not self.pending[i]:
+                        self._offer(i, s)
         active, events = self.active, self.events
         while True:
             while active:
-                s = active.pop()
-                advance[s](s)
+                self._in_order(active.pop())
             if not events:
                 break
             at, s = heapq.heappop(events)
-            self._trigger(at, s)
+            self._out_of_order(at, s)
         stuck = [i for i, left in enumerate(self.pending) if left]
         assert not stuck, f"instructions {stuck[:5]} wait for each other"
         return self.out
 
+    # ------------------------------------------------------------------------------ order
+
+    def _in_order(self, s: int) -> None:
+        """Execute what can be executed of an engine that keeps program order."""
+        members, pending, execute, head = self.members[s], self.pending, self.execute[s], self.head
+        n = len(members)
+        while head[s] < n:
+            i = members[head[s]]
+            if pending[i]:
+                return
+            head[s] += 1
+            execute(i, s, self.free[s] if self.free[s] > self.ready[i] else self.ready[i])
+
+    def _offer(self, i: int, s: int) -> None:
+        """An instruction of a reordered stream has everything it waits for."""
+        if self.position[i] >= self.head[s] + self.window[s]:
+            heapq.heappush(self.parked[s], (self.position[i], i))
+            return
+        heapq.heappush(self.waiting[s], (self.ready[i], i))
+        self._look(s, self.free[s] if self.free[s] > self.ready[i] else self.ready[i])
+
+    def _look(self, s: int, at: int) -> None:
+        """Look at a stream again at this time, unless it will be looked at earlier anyway."""
+        if self.due[s] < 0 or at < self.due[s]:
+            self.due[s] = at
+            heapq.heappush(self.events, (at, s))
+
+    def _out_of_order(self, at: int, s: int) -> None:
+        """Execute the next instruction of a reordered stream: of those ready by then, the first in the program."""
+        if at != self.due[s]:
+            return      # replaced by an earlier look
+        self.due[s] = -1
+        waiting, now, free = self.waiting[s], self.now[s], self.free[s]
+        if not now and not waiting:
+            return
+        t = free if now or free > waiting[0][0] else waiting[0][0]
+        if t > at:
+            self._look(s, t)
+            return
+        while waiting and waiting[0][0] <= t:
+            heapq.heappush(now, heapq.heappop(waiting)[1])
+        i = heapq.heappop(now)
+        self.gone[i] = True
+        head, members = self.head[s], self.members[s]
+        if members[head] == i:
+            n = len(members)
+            while head < n and self.gone[members[head]]:
+                head += 1
+            self.head[s] = head
+            parked, limit = self.parked[s], head + self.window[s]
+            while parked and parked[0][0] < limit:
+                j = heapq.heappop(parked)[1]
+                heapq.heappush(waiting, (self.ready[j], j))
+        self.execute[s](i, s, t)
+        if now or waiting:
+            t = self.free[s]
+            if not now and waiting[0][0] > t:
+                t = waiting[0][0]
+            self._look(s, t)
+
+    def _blame(self, i: int, s: int, free: int, engine: int) -> None:
+        """Note what instruction i waited for last."""
+        out = self.out
+        if self.ready[i] > free and self.why[i] >= 0:
+            out.cause[i], out.on[i], out.wait[i] = self.because[i], self.why[i], self.ready[i] - free
+        elif self.last[s] >= 0:
+            out.cause[i], out.on[i] = engine, self.last[s]
+        else:
+            out.cause[i], out.on[i] = _START, -1
+
     # ------------------------------------------------------------------------------ engines
 
-    def _engine(self, s: int) -> None:
-        """Execute what can be executed of an in-order engine."""
-        members, pending, ready, variant = self.members[s], self.pending, self.ready, self.variant
-        issue, latency, out, first_chip, ops = self.issue, self.latency, self.out, self.first_chip, self.p.variant_ops
-        start, done, chip_start, chip_end = out.start, out.done, out.chip_start, out.chip_end
-        k, free, last = self.head[s], self.free[s], self.last[s]
-        while k < len(members):
-            i = members[k]
-            if pending[i]:
-                break
-            v = variant[i]
-            t = ready[i]
-            if t > free:
-                out.cause[i], out.on[i], out.wait[i] = self.because[i], self.why[i], t - free
-            else:
-                t = free
-                out.cause[i], out.on[i] = (_ENGINE, last) if last >= 0 else (_START, -1)
-            start[i] = t
-            free = t + issue[v]
-            done[i] = t + latency[v]
-            c = first_chip[i]
-            mine = ops[v]
-            if len(mine) == 1:
-                chip_start[c] = t
-                chip_end[c] = t + latency[v]
-            else:
-                at = t
-                for j, o in enumerate(mine):
-                    chip_start[c + j], chip_end[c + j] = at, at + o.latency_ps
-                    at += o.issue_ps
-            last = i
-            k += 1
-            self.head[s], self.free[s], self.last[s] = k, free, last
-            self._release(i, s, t, t + latency[v], 0)
+    def _engine_op(self, i: int, s: int, t: int) -> None:
+        v = self.variant[i]
+        out = self.out
+        self._blame(i, s, self.free[s], _ENGINE)
+        end = t + self.latency[v]
+        out.start[i], out.done[i] = t, end
+        self.free[s], self.last[s] = t + self.issue[v], i
+        c = self.first_chip[i]
+        mine = self.p.variant_ops[v]
+        if len(mine) == 1:
+            out.chip_start[c], out.chip_end[c] = t, end
+        else:
+            at = t
+            for j, o in enumerate(mine):
+                out.chip_start[c + j], out.chip_end[c + j] = at, at + o.latency_ps
+                at += o.issue_ps
+        self._release(i, s, t, end, 0)
 
-    def _tensor(self, s: int) -> None:
-        """The Tensor engine: the stationary tile of a product loads behind the product before."""
+    def _tensor_state(self) -> None:
         pe = self.machine.tensor
+        self.overhead, self.cold = pe.ps(pe.issue_overhead_cycles), pe.ps(pe.stationary_overhead_cycles)
+        self.tail, self.lead = pe.ps(pe.pipeline_latency_cycles), pe.ps(pe.limited_lead_cycles)
+
+    def _tensor_op(self, i: int, s: int, t: int) -> None:
+        """The Tensor engine: the stationary tile of a product loads behind the product before."""
         limiter = self.out.limiters[self.p.streams[s].core]
-        overhead, cold = pe.ps(pe.issue_overhead_cycles), pe.ps(pe.stationary_overhead_cycles)
-        tail, lead = pe.ps(pe.pipeline_latency_cycles), pe.ps(pe.limited_lead_cycles)
-        seen = tail // 2
-        members, pending, ready, variant, passes = self.members[s], self.pending, self.ready, self.variant, self.passes
-        out, first_chip = self.out, self.first_chip
-        chip_start, chip_end = out.chip_start, out.chip_end
-        k, last = self.head[s], self.last[s]
-        if k == 0:
-            self.began, self.through = getattr(self, "began", {}), getattr(self, "through", {})
-            self.began.setdefault(s, 0)
-            self.through.setdefault(s, 0)
-        began, through = self.began[s], self.through[s]      # of the last product: its stream's first column in, last column in
-        while k < len(members):
-            i = members[k]
-            if pending[i]:
-                break
-            t = ready[i]
-            if t > through:
-                out.cause[i], out.on[i], out.wait[i] = self.because[i], self.why[i], t - through
-            else:
-                out.cause[i], out.on[i] = (_ENGINE, last) if last >= 0 else (_START, -1)
-            c = first_chip[i]
-            first = -1
-            for load, work in passes[variant[i]]:
-                full = limiter.full(began if began > t else t)
-                a = began if began > t else t                       # load behind the product before, when it may
-                loaded = a + (load if full else load * limiter.slow)
-                b = through + overhead if full and through else through
-                if loaded + (cold if full else 0) > b:
-                    b = loaded + (cold if full and a == began else 0)
-                through = limiter.stream(b, work)
-                began = b
-                shown = b if full else b - lead
-                chip_start[c], chip_end[c] = a, loaded + seen
-                if shown < a:
-                    shown = a
-                chip_start[c + 1], chip_end[c + 1] = shown, through + tail
-                c += 2
-                if first < 0:
-                    first = a
-            out.start[i] = first
-            out.done[i] = through + tail
-            last = i
-            k += 1
-            self.head[s], self.last[s] = k, last
-            self.began[s], self.through[s] = began, through
-            self._release(i, s, first, through + tail, 0)
+        out, c = self.out, self.first_chip[i]
+        began, through = self.began[s], self.through[s]
+        self._blame(i, s, through, _ENGINE)
+        first = -1
+        for load, work in self.passes[self.variant[i]]:
+            a = began if began > t else t                       # loads behind the product before, when it may
+            full = limiter.full(a)
+            loaded = a + (load + (self.cold if a == began else 0) if full else load * limiter.slow)
+            b = through + self.overhead if full and through else through
+            if loaded > b:
+                b = loaded
+            through = limiter.stream(b, work)
+            began = b
+            shown = b if full else b - self.lead
+            out.chip_start[c], out.chip_end[c] = a, loaded + self.tail // 2
+            out.chip_start[c + 1], out.chip_end[c + 1] = (shown if shown > a else a), through + self.tail
+            c += 2
+            if first < 0:
+                first = a
+        out.start[i], out.done[i] = first, through + self.tail
+        self.began[s], self.through[s], self.last[s] = began, through, i
+        self.free[s] = began
+        self._release(i, s, first, through + self.tail, 0)
 
     # ------------------------------------------------------------------------------ DMA
 
@@ -230,25 +274,12 @@ class _Scheduler:
         self.stack = stack
         self.hbm_ps = 1e12 / self.machine.hbm.bytes_per_s
 
-    def _trigger(self, at: int, s: int) -> None:
-        """Trigger the next transfer of a queue: of those ready by then, the first in the program."""
-        waiting = self.waiting[s]
-        if not waiting:
-            return
-        earliest = max(self.free[s], waiting[0][0])
-        if earliest > at:
-            heapq.heappush(self.events, (earliest, s))
-            return
-        i = self._pick(waiting, earliest)
-        t = earliest
+    def _transfer_op(self, i: int, s: int, t: int) -> None:
+        """Trigger a transfer."""
         out = self.out
         x = self.transfer[self.variant[i]]
-        if self.ready[i] >= t and self.why[i] >= 0:
-            out.cause[i], out.on[i], out.wait[i] = self.because[i], self.why[i], max(0, self.ready[i] - self.free[s])
-        else:
-            out.cause[i], out.on[i] = (_QUEUE, self.last[s]) if self.last[s] >= 0 else (_START, -1)
-        core = self.p.streams[s].core
-        end = self._move(i, x, core, t + x.first_ps)
+        self._blame(i, s, self.free[s], _QUEUE)
+        end = self._move(i, x, self.p.streams[s].core, t + x.first_ps)
         done = end + self.notice
         c = self.first_chip[i]
         out.start[i], out.done[i] = t, done
@@ -259,19 +290,7 @@ class _Scheduler:
         if len(line) >= self.depth:
             free = max(free, line.popleft())
         self.free[s], self.last[s] = free, i
-        if waiting:
-            heapq.heappush(self.events, (max(free, waiting[0][0]), s))
         self._release(i, s, t, done, 1)
-
-    @staticmethod
-    def _pick(waiting: list[tuple[int, int]], t: int) -> int:
-        """Take the first instruction in program order among those ready by t."""
-        if len(waiting) == 1:
-            return waiting.pop()[1]
-        best = min((entry[1], entry) for entry in waiting if entry[0] <= t)[1]
-        waiting.remove(best)
-        heapq.heapify(waiting)
-        return best[1]
 
     def _move(self, i: int, x, core: int, arrival: int) -> int:
         """Put a transfer on its engines; returns when the last byte has moved."""
@@ -329,9 +348,17 @@ class _Scheduler:
                 self.because[c] = _DMA if dma and why == _DATA else why
             pending[c] -= 1
             if not pending[c]:
-                if self.is_queue[to]:
-                    waiting = self.waiting[to]
-                    heapq.heappush(waiting, (ready[c], c))
-                    heapq.heappush(self.events, (max(self.free[to], ready[c]), to))
+                if self.window[to] != 1:
+                    self._offer(c, to)
                 elif to != s and self.members[to][self.head[to]] == c:
                     self.active.append(to)
+
+
+def _window(stream: Stream, machine: Machine) -> int:
+    """How many instructions of a stream may overtake each other: the compiler orders them by when they can start."""
+    if stream.queue:
+        return 1 << 30
+    return WINDOW
+
+
+WINDOW = int(__import__("os").environ.get("SIMW", "4"))
