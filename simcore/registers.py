@@ -10,12 +10,13 @@ import operator
 
 
 class Register:
-    """A register with its integer, or with None where the value is not computed."""
+    """A register with its integer, or with None where the value is not computed.  A frozen one is a loop variable."""
 
-    __slots__ = ("known", "name", "origin")
+    __slots__ = ("known", "name", "origin", "frozen")
     __hash__ = None  # type: ignore[assignment]   a register changes, so nothing may be remembered under it
 
     def __init__(self, known: int | None = None, name: str = "register", origin=None):
+        self.frozen = False
         self.known = known
         self.name = name
         self.origin = origin      # (root, distance): lets `stop - start` of a dynamic slice be a constant

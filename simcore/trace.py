@@ -156,6 +156,10 @@ class Recorder:
         self.accumulators: dict[Any, np.ndarray] = {}   # (core, engine) -> one float32 per partition
         self.programs: Any = None                 # the launch's programs (frontend.programs.Programs)
         self.names: dict[str, int] = {}
+        self.constants: dict[Any, Any] = {}       # tensors of constants that several places share
+        self.rank = 0
+        self.world: Any = None                    # other ranks of a collective run (frontend.ranks.World)
+        self.meetings: list[tuple[int, int]] = []  # (first, last) instruction of each barrier or exchange of the two cores
 
     def __len__(self) -> int:
         return len(self.variant_col)

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import gc
 import linecache
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from simcore.dtypes import DType, to_dtype
 from simcore.errors import KernelError, SimcoreError, UsageError
-from simcore.frontend import state
+from simcore.frontend import ranks, state
 from simcore.frontend.programs import Programs
 from simcore.tensor import PARTITIONS, Storage, Tensor, layout, private_hbm, row_major, shared_hbm, to_buffer
 from simcore.trace import Recorder, Trace
@@ -63,10 +64,14 @@ class Session:
     on_trace: Callable[[Trace], None] | None = None
 
 
-_session = Session()
+_default = Session()
+_session = _default
 
 
 def session() -> Session:
+    """The settings of launches made now.  Outside of `use_session` the target is NEURON_PLATFORM_TARGET_OVERRIDE, or trn2."""
+    if _session is _default:
+        _default.target = check_target(os.environ.get("NEURON_PLATFORM_TARGET_OVERRIDE", "trn2"))
     return _session
 
 
@@ -106,15 +111,16 @@ def capture(kernel: Callable, *args, target: str | None = None, values: bool | N
     from simcore.frontend.jit import Launch, unwrap
 
     inner, launch_grid = unwrap(kernel)
-    target = check_target(target or _session.target)
+    target = check_target(target or session().target)
     with activate(), use_session(Session(target, _session.values if values is None else values, lnc, None)):
         return record(inner, args, kwargs, Launch.of(grid if grid is not None else launch_grid, lnc))
 
 
 def record(function: Callable, args: tuple, kwargs: dict, launch) -> Trace:
     """Run `function` under a fresh recorder with the current session's settings."""
-    settings = _session
+    settings = session()
     rec = Recorder(settings.target, values=settings.values)
+    rec.rank, rec.world = ranks.current()
     inputs = Inputs(rec, shared=launch.programs > 1)
     before = state.begin(rec)
     try:
@@ -166,6 +172,8 @@ class Inputs:
             return self._array(value, name)
         if type(value).__module__.startswith("torch") and hasattr(value, "detach"):
             return self._torch(value, name)
+        if type(value).__module__.startswith("jax") and hasattr(value, "__array__"):
+            return self._array(np.asarray(value), name)
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return type(value)(*(self.convert(v, name) for v in value))
         if isinstance(value, tuple | list):

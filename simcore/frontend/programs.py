@@ -37,7 +37,7 @@ class Programs:
     """Runs a function once per program of a grid.  grid is a tuple of sizes, cores how many physical cores share it."""
 
     def __init__(self, rec: Recorder, grid: tuple[int, ...], cores: int):
-        self.rec, self.grid = rec, grid
+        self.rec, self.grid, self.cores = rec, grid, cores
         total = 1
         for n in grid:
             total *= n
@@ -45,6 +45,7 @@ class Programs:
         self.current = self.programs[0]
         self.back = threading.Semaphore(0)
         self.meetings: dict[Any, dict[int, Any]] = {}
+        self.stopped = False
 
     def run(self, function: Callable[[], Any]) -> list[Any]:
         """Results of all programs, in order.  The first error of any program is raised."""
@@ -55,7 +56,8 @@ class Programs:
         while not all(p.done for p in self.programs):
             ready = [p for p in self.programs if not p.done and (p.waiting is None or self._met(p.waiting))]
             if not ready:
-                stuck = ", ".join(f"program {p.number} at {p.waiting}" for p in self.programs if not p.done)
+                stuck = ", ".join(f"program {p.number} at its {p.waiting[1]}. {p.waiting[0][0]}" for p in self.programs if not p.done)
+                self._stop()
                 raise KernelError(f"the programs wait for each other and none can go on: {stuck}; every core must reach the same "
                                   "core_barrier and sendrecv calls")
             p = ready[0]
@@ -64,13 +66,23 @@ class Programs:
             p.turn.release()
             self.back.acquire()
             if p.error is not None:
+                self._stop()
                 raise p.error
         return [p.result for p in self.programs]
+
+    def _stop(self) -> None:
+        """End the programs that still wait, so that their threads do not stay behind."""
+        self.stopped = True
+        for p in self.programs:
+            if not p.done:
+                p.turn.release()
+                self.back.acquire()
 
     def _thread(self, p: Program, function) -> None:
         p.turn.acquire()
         try:
-            p.result = function()
+            if not self.stopped:
+                p.result = function()
         except BaseException as e:  # noqa: BLE001  handed to the launching thread, which raises it
             p.error = e
         p.done = True
@@ -82,18 +94,31 @@ class Programs:
     def _expected(self, key) -> int:
         return key[2] if isinstance(key, tuple) and len(key) > 2 else len(self.programs)
 
-    def meet(self, key, payload=None, members: int | None = None) -> dict[int, Any]:
-        """Wait until `members` programs have come to the same key (all, by default); returns what each brought."""
+    def meet(self, key, payload=None, members: int | None = None, then: Callable[[dict], None] | None = None) -> dict[int, Any]:
+        """Wait until `members` programs have come to the same key (all, by default); returns what each brought.
+
+        then  called once, by the last to arrive, with what each brought by its program's number
+        """
         p = self.current
         count = p.payload = (p.payload or {})
         nth = count[key] = count.get(key, 0) + 1
         meeting = (key, nth, members or len(self.programs))
-        self.meetings.setdefault(meeting, {})[p.number] = payload
-        if not self._met(meeting):
+        arrived = self.meetings.setdefault(meeting, {})
+        arrived[p.number] = payload
+        if self._met(meeting):
+            if then is not None:
+                then(arrived)
+        else:
             p.waiting = meeting
             self.back.release()
             p.turn.acquire()
+            if self.stopped:
+                raise _Stopped
         return self.meetings[meeting]
+
+
+class _Stopped(BaseException):
+    """Another program of the launch failed."""
 
 
 def _unravel(i: int, grid: tuple[int, ...]) -> tuple[int, ...]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from simcore.isa.operand import binary, check_not_both_psum, check_op, check_same_free, check_tiles, f32, like, rows
+from simcore.isa.accumulator import accumulate, check_accumulator, command
+from simcore.isa.operand import binary, check_not_both_psum, check_op, check_per_partition, check_same_free, check_tiles, f32, like, rows
 from simcore.isa.operators import to_operator
-from simcore.isa.table import GPSIMD, SCALAR, VECTOR, Engine, Read, ReadOrScalar, Write, instruction, require
+from simcore.isa.table import GPSIMD, SCALAR, VECTOR, Engine, Read, ReadOrScalar, ReduceCmd, Write, WriteOrNone, instruction, require
 from simcore.tensor import sbuf
 
 
@@ -114,3 +115,29 @@ def _(v):
 def _(dst, data):
     with np.errstate(all="ignore"):
         dst.write(1.0 / rows(f32(data)))
+
+
+@instruction(engines=(VECTOR,), since=4, opcode="EXPONENTIAL")
+def exponential(dst: Write, src: Read, max_value: ReadOrScalar = 0.0, reduce_res: WriteOrNone = None, reduce_cmd=ReduceCmd.idle,
+                reduce_init: ReadOrScalar = 0.0):
+    """dst = exp(src - max_value), with a running sum beside it."""
+
+
+@exponential.check
+def _(v):
+    check_tiles(v)
+    check_same_free(v, "dst", "src")
+    check_per_partition(v, "max_value", "reduce_init")
+    for name in ("dst", "src"):
+        require(len(v[name].shape) <= 4, f"nisa.exponential: {name} has {len(v[name].shape)} dimensions; at most 4 are possible")
+    check_accumulator(v, ops=(), commands=("idle", "reset_reduce", "reduce", "load_reduce"))
+
+
+@exponential.values
+def _(dst, src, max_value, reduce_res, reduce_cmd, reduce_init):
+    with np.errstate(all="ignore"):
+        values = np.exp(rows(f32(src)) - like(max_value, (dst.shape[0], dst.layout.free)))
+    dst.write(values)
+    cmd = command(reduce_cmd)
+    if cmd != "idle" or reduce_res is not None:
+        accumulate("vector", values, cmd, None, reduce_res, reduce_init)

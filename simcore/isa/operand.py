@@ -106,5 +106,20 @@ def check_op(v: Variant, param: str, *, kinds: tuple[str, ...] = (), names: tupl
     return op
 
 
+def check_per_partition(v: Variant, *names: str) -> None:
+    """Operands that are a number or one value per partition."""
+    for name in names:
+        lay = v.get(name)
+        require(lay is None or lay.free == 1, f"nisa.{v.name}: {name} must be a number or one value per partition, but has {lay and lay.free}")
+
+
+def generation() -> int:
+    """The NeuronCore version a kernel is being captured for: 2 trn1, 3 trn2, 4 trn3."""
+    from simcore.frontend import state
+    from simcore.frontend.instructions import GENERATION
+
+    return GENERATION[state.recorder.target]
+
+
 def is_float16bit(dtype: DType) -> bool:
     return dtype.itemsize == 2 and dtype.is_float

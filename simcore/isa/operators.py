@@ -45,6 +45,11 @@ class Operator:
     def unary(self) -> bool:
         return self.kind in ("unary", "activation")
 
+    @property
+    def on_scalar_engine(self) -> Callable:
+        """The function as the Scalar engine evaluates it, where that differs outside the documented range."""
+        return _ON_SCALAR_ENGINE.get(self.name, self.apply)
+
 
 OPERATORS: dict[str, Operator] = {}
 
@@ -133,9 +138,31 @@ def _gelu_dx(x):
     return 0.5 * (1.0 + _erf(x * np.float32(1 / math.sqrt(2)))) + x * np.exp(-0.5 * x * x) / np.float32(math.sqrt(2 * math.pi))
 
 
-def _sin(x):
-    """Valid on -pi..pi; outside, a kernel that relies on more gets the same continuation as sin itself."""
-    return np.sin(x)
+def _scalar_engine_sin(x):
+    """sin on -pi..pi; outside, the cubic of the outermost segment goes on (the vendor's example: sin(9.0) gives about 27.65)."""
+    pi = np.float32(math.pi)
+    beyond = x - np.copysign(pi, x)
+    with np.errstate(all="ignore"):
+        return np.where(np.abs(x) <= pi, np.sin(x), beyond**3 / np.float32(6) - beyond)
+
+
+class _BySize:
+    """abs_max and abs_min: the operand of larger (smaller) magnitude with its sign; the second one when they are equal."""
+
+    def __init__(self, compare: Callable):
+        self.compare = compare
+
+    def __call__(self, a, b):
+        return np.where(self.compare(np.abs(a), np.abs(b)), a, b)
+
+    def reduce(self, values, axis=0, keepdims=False):
+        axes = tuple(a % values.ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+        kept = [i for i in range(values.ndim) if i not in axes]
+        flat = values.transpose(*kept, *axes).reshape(*[values.shape[i] for i in kept], -1)
+        out = flat[..., 0]
+        for i in range(1, flat.shape[-1]):
+            out = self(out, flat[..., i])
+        return out.reshape([1 if i in axes else n for i, n in enumerate(values.shape)]) if keepdims else out
 
 
 add = _op("add", "arithmetic", _quiet(np.add), np.add)
@@ -147,8 +174,8 @@ divide = _op("divide", "arithmetic", _quiet(np.true_divide))
 power = _op("power", "arithmetic", _quiet(np.power))
 mod = _op("mod", "arithmetic", _quiet(np.mod))
 fmod = _op("fmod", "arithmetic", _quiet(np.fmod))
-abs_max = _op("abs_max", "arithmetic", _quiet(lambda a, b: np.fmax(np.abs(a), np.abs(b))), np.fmax)
-abs_min = _op("abs_min", "arithmetic", _quiet(lambda a, b: np.fmin(np.abs(a), np.abs(b))), np.fmin)
+abs_max = _op("abs_max", "arithmetic", _quiet(_BySize(np.greater)), _BySize(np.greater))
+abs_min = _op("abs_min", "arithmetic", _quiet(_BySize(np.less)), _BySize(np.less))
 average = _op("average", "arithmetic", None, np.add)
 bypass = _op("bypass", "arithmetic", lambda a, *b: a)
 
@@ -184,10 +211,11 @@ _ACTIVATION = {
     "gelu_apprx_sigmoid_dx": lambda x: (_sigmoid(np.float32(1.702) * x)
                                         * (1 + np.float32(1.702) * x * (1 - _sigmoid(np.float32(1.702) * x)))),
     "softplus": _softplus, "mish": lambda x: x * np.tanh(_softplus(x)), "erf": _erf,
-    "erf_dx": lambda x: np.float32(2 / math.sqrt(math.pi)) * np.exp(-x * x), "sin": _sin, "arctan": np.arctan, "sign": np.sign,
+    "erf_dx": lambda x: np.float32(2 / math.sqrt(math.pi)) * np.exp(-x * x), "sin": np.sin, "arctan": np.arctan, "sign": np.sign,
     "prelu": lambda x, slope=0.0: np.where(x < 0, x * slope, x), "cos": np.cos, "tan": np.tan, "ceil": np.ceil, "floor": np.floor,
     "trunc": np.trunc, "negative": np.negative,
 }
+_ON_SCALAR_ENGINE = {"sin": _scalar_engine_sin}
 for _name, _fn in _UNARY.items():
     _op(_name, "unary", _quiet(_fn))
 for _name, _fn in _ACTIVATION.items():

@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 
-from simcore.isa.operand import check_op, check_tiles
+from simcore.isa.accumulator import IDENTITY, accumulate, check_accumulator, command, registers
+from simcore.isa.elementwise import scalar_step, tensor_scalar_values
+from simcore.isa.operand import check_not_both_psum, check_op, check_per_partition, check_same_free, check_tiles, f32, like, rows
 from simcore.isa.operators import to_operator
-from simcore.isa.table import VECTOR, Read, Write, instruction, require
+from simcore.isa.table import VECTOR, Read, ReadOrScalar, ReduceCmd, Write, WriteOrNone, instruction, require
 
 
 @instruction(engines=(VECTOR,), opcode="TENSOR_REDUCE")
@@ -16,12 +18,22 @@ def tensor_reduce(dst: Write, op, data: Read, axis, negate=False, keepdims=False
     """dst = data reduced over its last free axes; negate flips the sign."""
 
 
+@tensor_reduce.resolve
+def _(rec, dst, op, data, axis, negate, keepdims):
+    return dst, op, data, tuple(axis) if axis.__class__ is list else axis, negate, keepdims
+
+
 @tensor_reduce.check
 def _(v):
     check_tiles(v)
-    check_op(v, "op", kinds=("arithmetic", "bit", "logical"))
-    axes = reduced_axes(v.params["axis"], len(v["data"].shape))
+    op = check_op(v, "op", kinds=("arithmetic", "bit", "logical"))
+    require(op.reduce is not None, f"nisa.tensor_reduce: nl.{op.name} cannot reduce")
+    ndim = len(v["data"].shape)
+    axes = reduced_axes(v.params["axis"], ndim)
     require(0 not in axes, "nisa.tensor_reduce: axis 0 is the partition dimension; reduce it with a matmul or nisa.tensor_partition_reduce")
+    require(axes == tuple(range(ndim - len(axes), ndim)),
+            f"nisa.tensor_reduce: axes {axes} must be the last ones of the {ndim} dimensions of data; permute the view first")
+    require(not (v.params["negate"] and op.kind != "arithmetic"), f"nisa.tensor_reduce: negate needs an arithmetic operator, not nl.{op.name}")
     kept = math.prod(n for i, n in enumerate(v["data"].shape) if i not in axes and i != 0)
     require(v["dst"].free == kept, f"nisa.tensor_reduce: dst has {v['dst'].free} elements per partition; reducing {v['data'].shape} over {axes} leaves {kept}")
 
@@ -36,7 +48,181 @@ def _(dst, op, data, axis, negate):
     values = data.read()
     if op.kind != "bit":
         values = values.astype(np.float32)
-    out = op.reduce.reduce(values, axis=reduced_axes(axis, values.ndim))
+    with np.errstate(all="ignore"):
+        out = op.reduce.reduce(values, axis=reduced_axes(axis, values.ndim))
     if op.kind == "logical":
         out = out.astype(np.float32)
     dst.write(-out if negate else out)
+
+
+@tensor_reduce.flops
+def _(v):
+    return v["data"].size
+
+
+@instruction(engines=(VECTOR,), opcode="TENSOR_SCALAR_REDUCE")
+def tensor_scalar_reduce(dst: Write, data: Read, op0, operand0: ReadOrScalar, reduce_op, reduce_res: WriteOrNone = None, reverse0=False,
+                         reduce_cmd=ReduceCmd.reset_reduce, reduce_init: ReadOrScalar = None, reduce_res_negate=False):
+    """dst = data op0 operand0, and reduce_op over each partition's results into reduce_res."""
+
+
+@tensor_scalar_reduce.check
+def _(v):
+    check_tiles(v)
+    check_same_free(v, "dst", "data")
+    check_op(v, "op0", kinds=("arithmetic", "comparison", "logical", "unary"))
+    require(to_operator(v.params["reduce_op"]) is not None, "nisa.tensor_scalar_reduce: reduce_op must be nl.add, nl.multiply, nl.max or nl.min")
+    check_per_partition(v, "operand0", "reduce_init")
+    check_accumulator(v, ops=("add", "multiply", "maximum", "minimum"), commands=("reset_reduce", "reduce", "load_reduce"))
+    if command(v.params["reduce_cmd"]) == "load_reduce":
+        require(v.get("reduce_init") is not None or v.params.get("reduce_init") is not None,
+                "nisa.tensor_scalar_reduce: reduce_cmd load_reduce needs reduce_init")
+
+
+@tensor_scalar_reduce.values
+def _(dst, data, op0, operand0, reduce_op, reduce_res, reverse0, reduce_cmd, reduce_init, reduce_res_negate):
+    values = tensor_scalar_values(data, op0, operand0, reverse0, None, None, False)
+    dst.write(values)
+    accumulate("vector", values, command(reduce_cmd), to_operator(reduce_op), reduce_res, reduce_init, reduce_res_negate)
+
+
+@tensor_scalar_reduce.flops
+def _(v):
+    return 2 * v["data"].size
+
+
+_SCAN_DTYPES = ("bfloat16", "float16", "float32", "float8_e4m3", "float8_e4m3fn", "float8_e5m2", "uint8", "uint16", "int8", "int16", "tfloat32")
+
+
+@instruction(engines=(VECTOR,), opcode="TENSOR_SCALAR_CUMULATIVE")
+def tensor_scalar_cumulative(dst: Write, src: Read, op0, op1, imm0: ReadOrScalar, imm1: ReadOrScalar = None,
+                             reduce_cmd=ReduceCmd.reset_reduce):
+    """dst[i] = op1(src[i] op0 imm0, dst[i - 1]): a running op1, started by reduce_cmd."""
+
+
+@tensor_scalar_cumulative.check
+def _(v):
+    check_tiles(v)
+    check_same_free(v, "dst", "src")
+    check_op(v, "op0", kinds=("arithmetic",))
+    check_op(v, "op1", names=("add", "subtract", "multiply", "maximum", "minimum"))
+    check_per_partition(v, "imm0", "imm1")
+    for name in ("dst", "src"):
+        require(str(v[name].dtype) in _SCAN_DTYPES, f"nisa.tensor_scalar_cumulative: {name} cannot be {v[name].dtype}")
+    cmd = command(v.params["reduce_cmd"])
+    require(cmd in ("reset_reduce", "reduce", "load_reduce"), f"nisa.tensor_scalar_cumulative: reduce_cmd {cmd} is not possible")
+    if cmd == "load_reduce":
+        require(v.get("imm1") is not None or v.params.get("imm1") is not None, "nisa.tensor_scalar_cumulative: reduce_cmd load_reduce needs imm1")
+
+
+@tensor_scalar_cumulative.values
+def _(dst, src, op0, op1, imm0, imm1, reduce_cmd):
+    values = np.asarray(rows(src.read()), np.float32)
+    values = scalar_step(to_operator(op0), values, imm0, False, values.shape)
+    op = to_operator(op1)
+    register = registers("vector", values.shape[0])
+    cmd = command(reduce_cmd)
+    if cmd == "reset_reduce":
+        register[...] = IDENTITY[op.name]
+    elif cmd == "load_reduce":
+        register[...] = like(imm1, (len(register), 1)).reshape(-1)
+    out = np.empty_like(values)
+    state = register.copy()
+    with np.errstate(all="ignore"):
+        for i in range(values.shape[1]):
+            state = op.apply(values[:, i], state)
+            out[:, i] = state
+    register[...] = state
+    dst.write(out)
+
+
+@instruction(engines=(VECTOR,), opcode="TENSOR_TENSOR_SCAN")
+def tensor_tensor_scan(dst: Write, data0: Read, data1: Read, initial: ReadOrScalar, op0, op1, reverse0=False, reverse1=False):
+    """dst[i] = (data0[i] op0 dst[i - 1]) op1 data1[i], with dst[-1] = initial, kept in float32 along the way."""
+
+
+@tensor_tensor_scan.check
+def _(v):
+    check_tiles(v)
+    check_same_free(v, "dst", "data0", "data1", broadcast=("data0", "data1"))
+    check_not_both_psum(v, "data0", "data1")
+    check_per_partition(v, "initial")
+    for name in ("op0", "op1"):
+        check_op(v, name, kinds=("arithmetic", "comparison", "logical"))
+
+
+@tensor_tensor_scan.values
+def _(dst, data0, data1, initial, op0, op1, reverse0, reverse1):
+    shape = (dst.shape[0], dst.layout.free)
+    a, b = (np.broadcast_to(like(x, shape), shape) for x in (data0, data1))
+    op0, op1 = to_operator(op0), to_operator(op1)
+    out = np.empty(shape, np.float32)
+    state = np.broadcast_to(like(initial, (shape[0], 1)).reshape(-1), (shape[0],))
+    with np.errstate(all="ignore"):
+        for i in range(shape[1]):
+            x, y = a[:, i], b[:, i]
+            state = op0.apply(state, x) if reverse0 else op0.apply(x, state)
+            state = op1.apply(y, state) if reverse1 else op1.apply(state, y)
+            out[:, i] = state
+    dst.write(out)
+
+
+@tensor_tensor_scan.flops
+def _(v):
+    return 2 * v["dst"].size
+
+
+@instruction(engines=(VECTOR,), opcode="BN_STATS")
+def bn_stats(dst: Write, data: Read):
+    """Per partition: count, mean and variance * count of the even elements, then of the odd ones."""
+
+
+@bn_stats.check
+def _(v):
+    check_tiles(v)
+    require(v["data"].free <= 512, f"nisa.bn_stats: data has {v['data'].free} elements per partition; at most 512 (nl.tile_size.bn_stats_fmax)")
+    require(v["dst"].free == 6, f"nisa.bn_stats: dst needs 6 elements per partition, but has {v['dst'].free}")
+
+
+@bn_stats.values
+def _(dst, data):
+    dst.write(statistics(rows(f32(data))))
+
+
+def statistics(values: np.ndarray) -> np.ndarray:
+    """[partitions, 6]: count, mean, variance * count of even, then of odd elements."""
+    parts = []
+    for part in (values[:, 0::2], values[:, 1::2]):
+        n = part.shape[1]
+        mean = part.mean(1, dtype=np.float32) if n else np.zeros(len(part), np.float32)
+        spread = ((part - mean[:, None]) ** 2).sum(1, dtype=np.float32)
+        parts += [np.full(len(part), n, np.float32), mean, spread]
+    return np.stack(parts, 1)
+
+
+@bn_stats.flops
+def _(v):
+    return 4 * v["data"].size
+
+
+@instruction(engines=(VECTOR,), opcode="BN_AGGR")
+def bn_aggr(dst: Write, data: Read):
+    """Mean and variance per partition from (count, mean, variance * count) triples."""
+
+
+@bn_aggr.check
+def _(v):
+    check_tiles(v)
+    require(v["data"].free % 3 == 0, f"nisa.bn_aggr: data has {v['data'].free} elements per partition; a multiple of 3 is needed")
+    require(v["dst"].free == 2, f"nisa.bn_aggr: dst needs 2 elements per partition (mean, variance), but has {v['dst'].free}")
+
+
+@bn_aggr.values
+def _(dst, data):
+    triples = rows(f32(data)).reshape(data.shape[0], -1, 3)
+    count, mean, spread = triples[..., 0], triples[..., 1], triples[..., 2]
+    with np.errstate(all="ignore"):
+        total = count.sum(1)
+        center = (count * mean).sum(1) / total
+        variance = (spread + count * (mean - center[:, None]) ** 2).sum(1) / total
+    dst.write(np.stack([center, variance], 1))

@@ -172,7 +172,7 @@ def instruction(*, engines: tuple[Engine, ...], since: int = 2, opcode: str | No
     return register
 
 
-_FILES = ("data_movement", "tensor_engine", "elementwise", "activation", "reduction", "search", "gpsimd", "rng", "control", "mx", "collective")
+_FILES = ("data_movement", "tensor_engine", "elementwise", "activation", "reduction", "select", "search", "gpsimd", "rng", "control", "mx", "collective")
 
 
 def rows() -> dict[str, Row]:

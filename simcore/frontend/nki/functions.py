@@ -82,26 +82,43 @@ def copy(x, dtype=None, **ignored):
 
 
 def broadcast_to(x, shape, dtype=None):
-    """A new tile with dimensions of size 1 repeated."""
-    t = tile(shape, dtype or x.dtype)
+    """A new tile with dimensions of size 1 repeated; the partition dimension by a shuffle per 32 partitions."""
+    shape = tuple(int(n) for n in shape)
+    dt = to_dtype(dtype or x.dtype)
+    if len(shape) != x.ndim:
+        raise KernelError(f"nl.broadcast_to: shape {shape} must have the {x.ndim} dimensions of {x.shape}")
+    if x.shape == shape:
+        return x if dt is x.dtype else copy(x, dt)
+    if x.shape[0] == 1 and shape[0] > 1 and x.buffer.on_chip:
+        x = over_partitions(x, shape[0])
+    t = tile(shape, dt)
     nisa.tensor_copy(dst=t, src=x.broadcast_to(*shape))
     return t
 
 
+def over_partitions(x, partitions: int) -> Tensor:
+    """A new tile that repeats the one partition of x."""
+    t = tile((partitions, *x.shape[1:]), x.dtype)
+    for at in range(0, partitions, 32):
+        nisa.nc_stream_shuffle(dst=t[at:min(at + 32, partitions)], src=x, shuffle_mask=(0,) * 32)
+    return t
+
+
 def expand_dims(x, axis):
+    """A view with one more axis of size 1."""
     return x.expand_dim(axis)
 
 
 def transpose(x, dtype=None):
-    """2-D transpose into a new tile, through the Tensor engine."""
+    """2-D transpose into a new PSUM tile, through the Tensor engine (cast into SBUF where another dtype is asked for)."""
     out = tile((x.layout.free, x.shape[0]), x.dtype, psum)
     nisa.nc_transpose(dst=out, data=x)
-    return copy(out, dtype or x.dtype)
+    return out if dtype is None or to_dtype(dtype) is x.dtype else copy(out, dtype)
 
 
 def matmul(x, y, transpose_x=False, **ignored):
-    """x @ y (or x.T @ y), the stationary side transposed first where it has to be."""
-    stationary = x if transpose_x else transpose(x)
+    """x @ y (or x.T @ y) into a new float32 PSUM tile, the stationary side transposed first where it has to be."""
+    stationary = x if transpose_x else copy(transpose(x))
     out = tile((stationary.shape[1], y.shape[1]), "float32", psum)
     nisa.nc_matmul(dst=out, stationary=stationary, moving=y)
     return out
@@ -109,17 +126,22 @@ def matmul(x, y, transpose_x=False, **ignored):
 
 def where(condition, x, y, dtype=None, **ignored):
     """x where condition is not zero, else y."""
-    like = x if isinstance(x, Tensor) else y
+    tiles = [t for t in (x, y) if isinstance(t, Tensor)]
+    dt = to_dtype(dtype) if dtype is not None else tiles[0].dtype if tiles else to_dtype("float32")
     shape = condition.shape
-    t = tile(shape, dtype or (like.dtype if isinstance(like, Tensor) else "float32"))
+    t = tile(shape, dt)
     if isinstance(y, Tensor):
-        nisa.tensor_copy(dst=t, src=y)
+        nisa.tensor_copy(dst=t, src=_expand(y, shape))
     else:
         nisa.memset(dst=t, value=y)
     mask = condition
     if mask.dtype not in ("uint8", "uint16", "uint32"):
         mask = tile(shape, "uint8")
-        nisa.tensor_copy(dst=mask, src=condition)
+        nisa.tensor_scalar(dst=mask, data=condition, op0=OPERATORS["not_equal"], operand0=0.0)
+    if isinstance(x, Tensor) and (x.dtype is not dt or x.shape != shape):
+        cast = tile(shape, dt)
+        nisa.tensor_copy(dst=cast, src=_expand(x, shape))
+        x = cast
     nisa.tensor_copy_predicated(dst=t, src=x, predicate=mask)
     return t
 
@@ -173,7 +195,7 @@ def _expand(t, shape):
     if t.shape == shape:
         return t
     if t.shape[0] == 1 and shape[0] > 1:
-        raise KernelError(f"a tile of shape {t.shape} cannot be broadcast over partitions to {shape}; use nl.broadcast_to")
+        t = over_partitions(t, shape[0])
     return t.broadcast_to(*shape)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import numpy as np
 
 from simcore.dtypes import (  # noqa: F401
@@ -27,13 +25,13 @@ from simcore.dtypes import (  # noqa: F401
     uint32,
 )
 from simcore.errors import nearest
-from simcore.frontend import state
+from simcore.frontend.control import dynamic_range, fori_loop, no_reorder, while_loop  # noqa: F401
 from simcore.frontend.launch import allocate, session
 from simcore.frontend.programs import programs
 from simcore.frontend.tile_size import TileSize
 from simcore.isa.operators import OPERATORS
 from simcore.tensor import DynamicSlice as ds  # noqa: F401
-from simcore.tensor import MemoryRegion, private_hbm, psum, sbuf, shared_hbm  # noqa: F401
+from simcore.tensor import MemoryRegion, private_hbm, psum, sbuf, shared_hbm, to_buffer  # noqa: F401
 from simcore.tensor import Tensor as NkiTensor  # noqa: F401
 
 hbm = private_hbm
@@ -42,11 +40,19 @@ tile_size = TileSize(session)
 constants = tile_size
 
 # operators: add, exp, maximum ... each a token for op= fields and a function on tiles
+from simcore.frontend.nki import compound as _compound  # noqa: E402
 from simcore.frontend.nki import functions as _functions  # noqa: E402
+from simcore.frontend.nki.constants import shared_constant, shared_identity_matrix  # noqa: E402, F401
+from simcore.frontend.nki.objects import NKIObject  # noqa: E402, F401
 
 globals().update({name: op for name, op in OPERATORS.items() if not name.startswith("_")})
 globals().update({name: getattr(_functions, name) for name in _functions.__all__})
 globals().update(_functions.REDUCTIONS)
+globals().update({name: getattr(_compound, name) for name in _compound.__all__ if name not in OPERATORS})
+for _name in _compound.__all__:
+    if _name in OPERATORS and _name != "all":
+        OPERATORS[_name].function = getattr(_compound, _name)
+all = _compound.all  # noqa: A001
 
 
 # ------------------------------------------------------------------------------------------------ creation
@@ -66,44 +72,17 @@ def affine_range(start, stop=None, step=1, **ignored):
 
 
 sequential_range = static_range = affine_range
-range_ = range
-
-
-def dynamic_range(start, stop=None, step=1, **ignored):
-    """A loop on the device; the loop variable is a register."""
-    from simcore.frontend.control import dynamic_range as run
-
-    return run(start, stop, step)
-
-
-def fori_loop(lower, upper, body_fun, step=1):
-    for i in dynamic_range(lower, upper, step):
-        body_fun(i)
-
-
-def while_loop(init, body_fun):
-    r = init
-    while r:
-        r = body_fun(r)
-    return r
-
-
-@contextlib.contextmanager
-def no_reorder():
-    """Instructions inside keep the order of the program."""
-    from simcore.frontend.control import no_reorder as scope
-
-    with scope():
-        yield
 
 
 def program_id(axis=0):
+    """Index of this program along a grid axis."""
     p = programs()
     index = p.current.index
     return index[axis] if axis < len(index) else 0
 
 
 def num_programs(axes=0):
+    """Programs along one or several grid axes; None means all."""
     grid = programs().grid
     if axes is None:
         return int(np.prod(grid))
@@ -113,63 +92,32 @@ def num_programs(axes=0):
 
 
 def program_ndim():
+    """Dimensions of the launch grid; 0 without one."""
     p = programs()
     return 0 if p.grid == (1,) else len(p.grid)
 
 
-# ------------------------------------------------------------------------------------------------ predicates, classes
+# ------------------------------------------------------------------------------------------------ predicates
 
 
 def is_hbm(buffer):
-    return not buffer.on_chip
+    """Is this a device-memory buffer?"""
+    return not to_buffer(buffer).on_chip
 
 
 def is_sbuf(buffer):
-    return buffer is sbuf
+    """Is this the state buffer?"""
+    return to_buffer(buffer) is sbuf
 
 
 def is_psum(buffer):
-    return buffer is psum
+    """Is this the matmul accumulator?"""
+    return to_buffer(buffer) is psum
 
 
 def is_on_chip(buffer):
-    return buffer.on_chip
-
-
-class NKIObject:
-    """Base of classes that carry tensors into kernels: class attributes are fields, missing arguments become their default or None."""
-
-    __nki_object__ = True
-
-    def __init_subclass__(cls, **kw):
-        super().__init_subclass__(**kw)
-        if "__init__" not in cls.__dict__:
-            cls.__init__ = _fields_init
-
-
-def _fields(cls) -> list[str]:
-    names: dict[str, None] = {}
-    for base in reversed(cls.__mro__):
-        if base in (object, NKIObject):
-            continue
-        for n in getattr(base, "__annotations__", {}):
-            names[n] = None
-        for n, v in base.__dict__.items():
-            if not n.startswith("_") and not callable(v) and not isinstance(v, property | classmethod | staticmethod):
-                names[n] = None
-    return list(names)
-
-
-def _fields_init(self, *args, **kwargs):
-    names = _fields(type(self))
-    given = dict(zip(names, args, strict=False)) | kwargs
-    for n in names:
-        object.__setattr__(self, n, given.pop(n, getattr(type(self), n, None)))
-    for n, v in given.items():
-        object.__setattr__(self, n, v)
-    post = getattr(self, "__post_init__", None)
-    if post is not None:
-        post()
+    """Is this SBUF or PSUM?"""
+    return to_buffer(buffer).on_chip
 
 
 def __getattr__(name: str):
@@ -177,5 +125,3 @@ def __getattr__(name: str):
         raise AttributeError(name)
     raise AttributeError(f"nki.language has no {name!r}.{nearest(name, [n for n in globals() if not n.startswith('_')])}")
 
-
-_ = state

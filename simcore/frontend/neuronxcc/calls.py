@@ -1,0 +1,266 @@
+"""Recording an instruction of the table for tiles of the older dialect: masks, PSUM bookkeeping, value protection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from simcore.dtypes import DType, to_dtype, wider
+from simcore.errors import KernelError
+from simcore.frontend import state
+from simcore.frontend.instructions import bytes_touched, nisa
+from simcore.frontend.neuronxcc import tile as tiles
+from simcore.frontend.neuronxcc.index import Predicate, broadcast, truth
+from simcore.frontend.neuronxcc.tile import Result, Tile, at_site, flush, wait
+from simcore.tensor import Tensor, psum, sbuf
+
+ON_CHIP = (sbuf, psum)
+
+
+class Mask:
+    """The part of a grid of `shape` that a call computes: a box, and which of its points (None: all of them)."""
+
+    __slots__ = ("shape", "box", "keep")
+
+    def __init__(self, shape, box, keep):
+        self.shape, self.box, self.keep = shape, box, keep
+
+    def clip(self, t: Tile, dims=None) -> Tile:
+        """The part of an operand inside the box; dims names the grid dimension of each of its dimensions (None: not masked)."""
+        if dims is None:
+            dims = self.align(t)
+        return t.clipped(tuple((0, n) if d is None or n == 1 else self.box[d] for n, d in zip(t.shape, dims, strict=True)))
+
+    def align(self, t: Tile):
+        rank, have = len(self.shape), len(t.shape)
+        if have == rank:
+            return range(rank)
+        axis = t.form.par_axis
+        if have and t.size == t.shape[axis]:                      # one value per partition
+            return [0 if k == axis else None for k in range(have)]
+        return [k + rank - have if k + rank - have >= 0 else None for k in range(have)]
+
+
+def resolve(mask, shape) -> Mask | None | bool:
+    """None: everything is computed.  False: nothing is.  Otherwise which part of a grid of `shape`."""
+    if mask is None or mask is True:
+        return None
+    if isinstance(mask, bool | int | np.integer | np.bool_):
+        return None if truth(mask) else False
+    if not isinstance(mask, Predicate):
+        raise KernelError(f"mask= takes a comparison of index expressions, not {type(mask).__name__}")
+    grid = tuple(shape)
+    if len(mask.shape) > len(grid):
+        raise KernelError(f"a mask over a grid of shape {mask.shape} does not fit an access of shape {grid}")
+    box = mask.box(grid)
+    keep = None
+    if box is None:
+        full = broadcast(grid, mask.shape)
+        dense = mask.dense(full)
+        if full != grid:
+            raise KernelError(f"a mask over a grid of shape {mask.shape} does not fit an access of shape {grid}")
+        if not dense.any():
+            return False
+        where = np.nonzero(dense)
+        box = tuple((int(w.min()), int(w.max()) + 1) for w in where)
+        keep = dense[tuple(slice(low, high) for low, high in box)]
+        if keep.all():
+            keep = None
+    if any(low >= high for low, high in box):
+        return False
+    if keep is None and all((low, high) == (0, n) for (low, high), n in zip(box, grid, strict=True)):
+        return None
+    return Mask(grid, box, keep)
+
+
+# ---------------------------------------------------------------------------------------- PSUM
+
+
+class PsumState:
+    """What the front end must remember of a PSUM tile: zeros asked for but not written yet, and bytes other engines wrote."""
+
+    __slots__ = ("zero", "site", "written")
+
+    def __init__(self, zero: bool = False, site: int = -1):
+        self.zero, self.site, self.written = zero, site, []
+
+
+def before_read(t: Tile) -> None:
+    kept = t.storage.tag
+    if kept is not None and kept.zero:
+        _write_zeros(t, kept)
+
+
+def before_write(t: Tile) -> None:
+    kept = t.storage.tag
+    if kept is not None and kept.zero:
+        if t.size == t.storage.size:
+            kept.zero = False
+        else:
+            _write_zeros(t, kept)
+
+
+def _write_zeros(t: Tile, kept: PsumState) -> None:
+    kept.zero = False
+    storage = t.storage
+    whole = Tensor(storage, tiles.layout(storage.shape, tiles.row_major(storage.shape), storage.dtype, storage.buffer))
+    with at_site(kept.site):
+        nisa.memset(dst=whole, value=0)
+    kept.written.append(bytes_touched(whole))
+
+
+def after_write(t: Tile, name: str) -> None:
+    if t.form.buffer is psum and t.form.size:
+        storage = t.storage
+        span = bytes_touched(t.tensor())
+        kept = storage.tag
+        if name == "nc_matmul":
+            if kept is not None:
+                kept.written = [s for s in kept.written if s[1] <= span[0] or span[1] <= s[0]]
+        else:
+            if kept is None:
+                kept = storage.tag = PsumState()
+            kept.written.append(span)
+
+
+def accumulates(t: Tile) -> bool | None:
+    """`psum += matmul`: True where another engine's values lie there, None (the accumulation group decides) otherwise."""
+    kept = t.storage.tag
+    if kept is None:
+        return None
+    kept.zero = False
+    low, high = bytes_touched(t.tensor())
+    return True if any(a < high and low < b for a, b in kept.written) else None
+
+
+# ---------------------------------------------------------------------------------------- recording
+
+
+def call(name: str, dst: Tile, operands: dict, params: dict, *, keep: np.ndarray | None = None, writes: tuple[str, ...] = (),
+         reads_dst: bool = False) -> None:
+    """Record one instruction now.  operands may hold tiles, numbers and None; `writes` names further destinations among them."""
+    args = {}
+    for k, v in operands.items():
+        if isinstance(v, Tile):
+            storage = v.storage
+            if storage.tag is not None:
+                before_write(v) if k in writes else before_read(v)
+            args[k] = v.tensor()
+        else:
+            args[k] = v
+    storage = dst.storage
+    if storage.tag is not None and name != "nc_matmul":
+        before_read(dst) if reads_dst or keep is not None else before_write(dst)
+    target = dst.tensor()
+    rec = state.recorder
+    if keep is None or not rec.values:
+        getattr(nisa, name)(dst=target, **args, **params)
+    else:
+        order = dst.form.core[1]
+        keep = (keep.transpose(order) if len(order) == keep.ndim else keep).reshape(target.shape)
+        before = target.read().copy()
+        getattr(nisa, name)(dst=target, **args, **params)
+        target.write(np.where(keep, target.read(), before))
+    if dst.form.buffer is psum:
+        after_write(dst, name)
+
+
+def result(name: str, shape, dtype, operands: dict, params: dict, mask=None, *, buffer=sbuf, par: int = 0, targets=ON_CHIP, grid=None,
+           dst_dims=None, writes: tuple[str, ...] = (), dims: dict | None = None) -> Result:
+    """An instruction whose destination is chosen by what the kernel does with its result.
+
+    shape     of the result; grid: shape the mask refers to (the same unless the instruction reduces or transposes)
+    dst_dims  grid dimension of each dimension of the result; dims: the same for operands that are not aligned with the grid
+    """
+    rec = state.recorder
+    where = resolve(mask, shape if grid is None else grid)
+    site = state.site(rec, 3)
+    for v in operands.values():
+        if isinstance(v, Result) and not v.ready:
+            flush()
+
+    def emit(dst: Tile) -> None:
+        if where is None:
+            return call(name, dst, operands, params, writes=writes)
+        if where is False:
+            return None
+        clipped = {k: where.clip(v, dims.get(k) if dims else None) if isinstance(v, Tile) else v for k, v in operands.items()}
+        keep = where.keep
+        if keep is not None and dst_dims is not None:
+            return _with_neutral(name, where, where.clip(dst, dst_dims), clipped, params)
+        return call(name, where.clip(dst, dst_dims), clipped, params, keep=keep, writes=writes)
+
+    return wait(Result(shape, dtype, buffer, emit, site=site, par=par, targets=targets, mask=mask))
+
+
+def _with_neutral(name, where: Mask, dst: Tile, operands: dict, params: dict) -> None:
+    """A reduction under a mask that is no rectangle: elements outside read as the operator's neutral value."""
+    data = operands["data"].tensor()
+    if data.storage.data is None:
+        return call(name, dst, operands, params)
+    from simcore.isa.operators import to_operator
+
+    op = to_operator(params["op"]).name
+    neutral = {"add": 0, "subtract": 0, "multiply": 1, "maximum": -np.inf, "minimum": np.inf}.get(op)
+    if neutral is None:
+        raise KernelError(f"nisa.{name} with nl.{op} under a mask that is not a rectangle is not possible; clear the elements outside first")
+    before = data.read().copy()
+    data.write(np.where(where.keep.reshape(data.shape), before.astype(np.float64), neutral))
+    call(name, dst, operands, params)
+    if dst.storage is not operands["data"].storage:
+        data.array()[...] = before
+    return None
+
+
+def now(name: str, dst: Tile, operands: dict, params: dict, mask=None, *, grid=None, writes: tuple[str, ...] = (), reads_dst=False) -> None:
+    """An instruction that names its destination itself: recorded at once."""
+    flush()
+    where = resolve(mask, dst.shape if grid is None else grid)
+    if where is False:
+        return
+    if where is None:
+        call(name, dst, operands, params, writes=writes, reads_dst=reads_dst)
+        return
+    clipped = {k: where.clip(v) if isinstance(v, Tile) else v for k, v in operands.items()}
+    call(name, where.clip(dst), clipped, params, keep=where.keep, writes=writes, reads_dst=reads_dst)
+
+
+# ---------------------------------------------------------------------------------------- what calls share
+
+
+def operand(value, what: str) -> Tile:
+    """A tensor argument as a tile; NumPy arrays and numbers are refused with a sentence."""
+    if isinstance(value, Tile):
+        return value
+    if isinstance(value, Tensor):
+        return tiles.as_tile(value)
+    raise KernelError(f"{what} must be a tile, not {type(value).__name__}" + (" (load it with nl.load first)" if isinstance(value, np.ndarray) else ""),
+                      site=state.user_site(2))
+
+
+def maybe(value):
+    """A tile, or a Python number."""
+    if isinstance(value, Tensor):
+        return tiles.as_tile(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def result_dtype(dtype, *values) -> DType:
+    """The dtype asked for, else the widest of the tiles."""
+    if dtype is not None:
+        return to_dtype(dtype)
+    found = None
+    for v in values:
+        if isinstance(v, Tile):
+            found = v.form.dtype if found is None else wider(found, v.form.dtype)
+    return found or to_dtype("float32")
+
+
+def on_chip_dtype(dt: DType) -> DType:
+    return dt
+
+
+Emit = Callable[[Tile], None]

@@ -1,0 +1,207 @@
+"""New tensors: shapes with block dimensions, buffers with placement, fills and constants."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from simcore.dtypes import DType, bfloat16, to_dtype
+from simcore.errors import KernelError
+from simcore.frontend import state
+from simcore.frontend.neuronxcc import calls
+from simcore.frontend.neuronxcc import tile as tiles
+from simcore.frontend.neuronxcc.forms import form, frozen
+from simcore.frontend.neuronxcc.index import Index
+from simcore.frontend.neuronxcc.placement import Placement
+from simcore.frontend.neuronxcc.tile import Result, Tile, at_site, flush, fresh_strides, new_storage
+from simcore.tensor import MemoryRegion, private_hbm, psum, sbuf, to_buffer
+
+
+class ParDim(int):
+    """`nl.par_dim(n)`: the dimension of a shape that lies on partitions."""
+
+
+class ParDimMaker:
+    """`nl.par_dim`: callable and subscriptable."""
+
+    def __call__(self, n) -> ParDim:
+        return ParDim(int(n))
+
+    def __getitem__(self, n) -> ParDim:
+        return ParDim(int(n))
+
+
+def split(shape) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """(block dimensions, the tile's own dimensions, place of the partition in the whole shape)."""
+    shape = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+    par = next((k for k, n in enumerate(shape) if isinstance(n, ParDim)), 0)
+    sizes = tuple(int(n) for n in shape)
+    return sizes[:par], sizes[par:], par
+
+
+def ndarray(shape, dtype, buffer=None, name=None, fill=None) -> Tile:
+    """An uninitialised tensor (or one filled with a number).  Block dimensions on chip make it a family of tiles."""
+    placement = buffer if isinstance(buffer, Placement) else None
+    where = placement.buffer if placement else to_buffer(buffer)
+    dt = stored_dtype(to_dtype(dtype), where)
+    flush()
+    site = state.site(state.current("nl.ndarray"), 3)
+    blocks, own, par = split(shape)
+    if not where.on_chip:
+        whole = (*blocks, *own)
+        t = Tile(new_storage(whole, dt, where, name=name), form(whole, fresh_strides(whole, 0), (False,) * len(whole), dt, where))
+        if fill is not None:
+            with at_site(site):
+                fill_hbm(t, fill)
+        return t
+    if not blocks:
+        return one_tile(own, dt, where, site, name, placement.address((), own, dt) if placement else None, fill)
+    return Blocks(blocks, own, dt, where, site, name, placement, fill)
+
+
+def stored_dtype(dt: DType, where: MemoryRegion) -> DType:
+    return tiles.wide_bfloat16() if dt is bfloat16 and where.on_chip and os.environ.get("NKI_PRECISE_FP") == "0" else dt
+
+
+def one_tile(own, dt: DType, where: MemoryRegion, site: int, name, address, fill) -> Tile:
+    with at_site(site):
+        storage = new_storage(own, dt, where, name=name, address=address)
+        storage.site = site
+        t = Tile(storage, form(own, fresh_strides(own, 0), tuple(k == 0 for k in range(len(own))), dt, where))
+        if fill is not None:
+            if where is psum and fill == 0:          # zeros that matmuls accumulate on are never written: see calls.PsumState
+                storage.tag = calls.PsumState(True, site)
+                if storage.data is not None:
+                    storage.data[:] = 0
+            else:
+                calls.call("memset", t, {}, {"value": fill})
+    return t
+
+
+class Blocks(Tile):
+    """A tensor with block dimensions: one tile per block, each placed and freed by itself, made when first used.
+
+    An access to several blocks at once needs one storage for all of them; `whole` makes it while no block exists yet.
+    """
+
+    __slots__ = ("blocks", "own", "site", "label", "placement", "fill", "parts", "joined")
+
+    def __init__(self, blocks, own, dt, where, site, label, placement, fill):
+        shape = (*blocks, *own)
+        par = len(blocks)
+        super().__init__(None, form(shape, fresh_strides(shape, par), tuple(k == par for k in range(len(shape))), dt, where))
+        self.blocks, self.own, self.site, self.label, self.placement, self.fill = blocks, own, site, label, placement, fill
+        self.parts: dict[tuple[int, ...], Tile] = {}
+        self.joined: Tile | None = None
+
+    def __getitem__(self, key) -> Tile:
+        if key.__class__ is not tuple:
+            key = (key,)
+        n = len(self.blocks)
+        if self.joined is None and len(key) >= n and all(k.__class__ is int for k in key[:n]):
+            at = key[:n]
+            rest = key[n:]
+        elif self.joined is None:
+            at, rest = self._block_of(key)
+        else:
+            return self.joined[key]
+        if at is None:
+            return self.whole()[key]
+        part = self.parts.get(at)
+        if part is None:
+            part = self._make(at)
+        return part[rest] if rest else part
+
+    def _block_of(self, key):
+        n = len(self.blocks)
+        if any(k is Ellipsis or k is None for k in key[:n]) or len(key) < n:
+            return None, ()
+        at = []
+        for k in key[:n]:
+            if isinstance(k, Index) and k.size == 1:
+                k = k.bounds()[0]
+            elif isinstance(k, slice) or frozen((k,)) is None or not hasattr(k, "__index__"):
+                return None, ()
+            at.append(int(k))
+        return tuple(at), key[n:]
+
+    def _make(self, at) -> Tile:
+        for i, n in zip(at, self.blocks, strict=True):
+            if not -n <= i < n:
+                return self._outside(at)
+        at = tuple(i % n for i, n in zip(at, self.blocks, strict=True))
+        part = self.parts.get(at)
+        if part is None:
+            flush()
+            address = self.placement.address(at, self.own, self.form.dtype) if self.placement else None
+            part = self.parts[at] = one_tile(self.own, self.form.dtype, self.form.buffer, self.site, self.label and f"{self.label}{list(at)}",
+                                             address, self.fill)
+        return part
+
+    def _outside(self, at) -> Tile:
+        """A block that does not exist: legal only under a mask that leaves it out."""
+        first = next(iter(self.parts.values()), None) or self._make((0,) * len(self.blocks))
+        f = first.form
+        k, n = next((k, n) for k, n in enumerate(self.blocks) if not -n <= at[k] < n)
+        return Tile(first.storage, form(f.shape, f.strides, f.par, f.dtype, f.buffer, ((n, at[k], (0,) * len(f.shape)),)))
+
+    def whole(self) -> Tile:
+        if self.joined is None:
+            if self.parts:
+                raise KernelError("an access to several blocks of a tensor whose blocks were used one by one before is not possible; "
+                                  "index the block dimensions with integers", site=state.user_site(2))
+            flush()
+            f = self.form
+            with at_site(self.site):
+                storage = new_storage(f.shape, f.dtype, f.buffer, len(self.blocks), name=self.label)
+                storage.site = self.site
+                self.joined = Tile(storage, f)
+                if self.fill is not None:
+                    calls.call("memset", self.joined, {}, {"value": self.fill})
+        return self.joined
+
+    @property
+    def storage(self):
+        return self.whole().storage
+
+    def tensor(self):
+        return self.whole().tensor()
+
+    def reshape(self, *shape) -> Tile:
+        return self.whole().reshape(*shape)
+
+
+def fill_hbm(t: Tile, value) -> None:
+    """Fill an HBM tensor: a tile is filled and written as often as needed."""
+    total = t.size
+    columns = max((n for n in range(1, min(total, 2048) + 1) if total % n == 0), default=1)
+    rows = total // columns
+    flat = t.reshape(rows, columns)
+    source = None
+    for at in range(0, rows, 128):
+        n = min(128, rows - at)
+        if source is None:
+            source = one_tile((n, columns), t.form.dtype, sbuf, t.storage.site or 0, None, None, value)
+        calls.call("dma_copy", flat[at:at + n], {"src": source[0:n]}, {})
+
+
+def constant_hbm(values: np.ndarray, dt: DType, name=None) -> Tile:
+    """A constant in HBM, loaded with the program before the kernel starts."""
+    from simcore.dtypes import cast
+
+    rec = state.current("nl.shared_constant")
+    values = np.ascontiguousarray(values)
+    if values.dtype != dt.np:
+        values = cast(values, dt)
+    storage = rec.new_storage(name or f"constant{len(rec.storages)}", values.shape, dt, private_hbm, site=state.site(rec, 2), kind="input")
+    if rec.values:
+        storage.data = np.ascontiguousarray(values).copy().reshape(-1).view(np.uint8)
+    return Tile(storage, form(values.shape, fresh_strides(values.shape, 0), (False,) * values.ndim, dt, private_hbm))
+
+
+def constant_tile(values: np.ndarray, dt: DType) -> Result:
+    """A constant in SBUF."""
+    from simcore.frontend.neuronxcc.functions import load
+
+    return load(constant_hbm(values if values.ndim > 1 else values[None], dt))

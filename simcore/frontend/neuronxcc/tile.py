@@ -1,0 +1,491 @@
+"""Tiles of the older dialect: tensors with block dimensions, results of calls that are not recorded yet, and operators.
+
+A call such as `nisa.tensor_tensor(...)` gives a Result.  It is recorded when its destination is known: written straight into
+`dst` by `dst[...] = nisa.f(...)`, else into a tile of its own before anything else is recorded, so the order of the program
+is kept and no copy appears that the chip does not make.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from simcore.dtypes import DType, to_dtype
+from simcore.errors import KernelError
+from simcore.frontend import launch, state
+from simcore.frontend.neuronxcc.forms import Form, Term, apply, cut, expand, form, frozen, plan
+from simcore.frontend.neuronxcc.gather import Gather
+from simcore.frontend.neuronxcc.index import Grid, Index, Predicate
+from simcore.tensor import DynamicSlice, MemoryRegion, Storage, Tensor, _reshape_strides, layout, psum, row_major, sbuf
+
+
+class Tile:
+    """A view of a tensor.
+
+    dynamic  run-time or table indices: (tile or addresses, unit) pairs added to the offset, else None
+    mask     the mask of the call that made it: assigning it to a region updates only what was computed
+    """
+
+    __slots__ = ("_storage", "form", "offset", "mask", "dynamic", "_tensor", "__weakref__")
+    __array_ufunc__ = None      # numpy scalars hand operators over to the tile
+
+    def __init__(self, storage: Storage | None, f: Form, offset: int = 0, dynamic=None):
+        self._storage, self.form, self.offset, self.dynamic = storage, f, offset, dynamic
+        self.mask = None
+        self._tensor = None
+
+    # ------------------------------------------------------------------------------ what it looks like
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.form.shape
+
+    @property
+    def ndim(self) -> int:
+        return len(self.form.shape)
+
+    @property
+    def size(self) -> int:
+        return self.form.size
+
+    @property
+    def dtype(self):
+        return public_dtype(self.form.dtype)
+
+    @property
+    def itemsize(self) -> int:
+        return self.form.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.form.size * self.form.dtype.itemsize
+
+    @property
+    def buffer(self) -> MemoryRegion:
+        return self.form.buffer
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return self.form.strides
+
+    @property
+    def storage(self) -> Storage:
+        return self._storage
+
+    @property
+    def name(self) -> str:
+        return self.storage.name
+
+    def __len__(self) -> int:
+        return self.form.shape[0]
+
+    def __repr__(self) -> str:
+        f = self.form
+        return f"<tile {f.dtype}[{','.join(map(str, f.shape))}]@{f.buffer.value}>"
+
+    def tensor(self) -> Tensor:
+        """The view as the instruction table takes it.  Raises KernelError when it runs outside the tensor."""
+        found = self._tensor
+        if found is None:
+            storage, f = self.storage, self.form
+            if f.limits:
+                size, const, coefs = f.limits[0]
+                reach = const + sum(c * (n - 1) for c, n in zip(coefs, f.shape, strict=True) if c > 0)
+                raise KernelError(f"an access of shape {f.shape} to {storage.name} {storage.shape} reaches index {max(reach, const)} of a "
+                                  f"dimension with {size} elements; give the instruction a mask that leaves the outside out")
+            lay = f.core[0]
+            if self.dynamic is None:
+                found = Tensor(storage, lay, self.offset)
+            else:
+                found = self.dynamic.tensor(self, lay)
+            self._tensor = found
+        return found
+
+    __nki_tensor__ = tensor
+
+    def clipped(self, box) -> Tile:
+        """The part inside a (low, high) range per dimension."""
+        f, delta = self.form.clipped(box)
+        if f is self.form:
+            return self
+        return Tile(self.storage, f, self.offset + delta, self.dynamic.clipped(box) if self.dynamic is not None else None)
+
+    # ------------------------------------------------------------------------------ views
+
+    def __getitem__(self, key) -> Tile:
+        if key.__class__ is not tuple:
+            key = (key,)
+        f = self.form
+        stored = frozen(key)
+        found = f.cuts.get(stored) if stored is not None else None
+        if found is None:
+            if stored is None and _run_time(key):
+                return self._indirect(key)
+            found = cut(f, tuple(_plain(k) for k in key), self)
+            if stored is not None:
+                f.cuts[stored] = found
+        made, delta, addresses = found
+        if addresses is not None:
+            return Tile(self.storage, made, self.offset + delta, Gather.table(addresses))
+        if self.dynamic is not None:
+            return self._cut_dynamic(made, key)
+        return Tile(self.storage, made, self.offset + delta)
+
+    def _cut_dynamic(self, made: Form, key) -> Tile:
+        if made is self.form:
+            return self
+        raise KernelError("a view with run-time indices cannot be indexed again; index the tensor once with all indices")
+
+    def _indirect(self, key) -> Tile:
+        """An access with tiles as indices."""
+        key = expand(tuple(_plain(k) for k in key), self.ndim, self)
+        several = any(isinstance(k, Tile) and k.size > 1 for k in key) or any(isinstance(k, Index) for k in key)
+        stand_in, tiles, offset, unknown = [], {}, self.offset, False
+        dim = -1
+        for k in key:
+            dim += k is not None
+            if isinstance(k, DynamicSlice) and isinstance(k.start, Tile):
+                start = k.start.value()
+                unknown = True
+                k = slice(start or 0, (start or 0) + k.size)
+            elif isinstance(k, slice) and any(isinstance(x, Tile) for x in (k.start, k.stop)):
+                bounds = [x.value() if isinstance(x, Tile) else x for x in (k.start, k.stop)]
+                if None in [b for b, x in zip(bounds, (k.start, k.stop), strict=True) if isinstance(x, Tile)]:
+                    state.value_needed("the bounds of a slice")
+                unknown = True
+                k = slice(*bounds, k.step)
+            elif isinstance(k, Tile):
+                if several and k.size > 1:
+                    tiles[dim] = k
+                    k = Index(k.shape, 0, (0,) * k.ndim)
+                else:
+                    unknown = True
+                    k = k.value() or 0
+                    if several:
+                        k = Index((1,), k, (0,))
+            stand_in.append(k)
+        shape, terms = plan(self.form, tuple(stand_in), self)
+        made, delta, addresses = apply(self.form, shape, terms)
+        gather = Gather(tuple((k, self.form.strides[d], self.form.shape[d]) for d, k in tiles.items()), addresses, shape, unknown)
+        return Tile(self.storage, made, offset + delta, gather)
+
+    def value(self) -> int | None:
+        """The integer of a one-element tile; None where only timing is computed."""
+        t = self.tensor()
+        return None if t.storage.data is None else int(t.read().reshape(-1)[0])
+
+    def item(self):
+        t = self.tensor()
+        if t.size != 1:
+            raise ValueError(f"a tile with {t.size} elements has no single value")
+        if t.storage.data is None:
+            state.value_needed("the value of a tile")
+        return t.read().reshape(-1)[0].item()
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(f"the truth value of a tile with {self.size} elements is ambiguous")
+        return bool(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        return int(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __iter__(self):
+        return (self[i] for i in range(self.shape[0]))
+
+    def reshape(self, *shape) -> Tile:
+        """A view with another shape; on chip, the partition dimension stays unless par_dim names a new place for it."""
+        shape = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
+        shape = tuple(int(n) for n in shape)
+        if -1 in shape:
+            shape = tuple(self.size // -math.prod(shape) if n == -1 else n for n in shape)
+        if math.prod(shape) != self.size:
+            raise KernelError(f"a tensor of shape {self.shape} cannot be reshaped to {shape}: {self.size} elements")
+        storage, f = self.storage, self.form
+        strides = _reshape_strides(f.shape, f.strides, shape)
+        if strides is None:
+            raise KernelError(f"a view of shape {f.shape} with strides {f.strides} cannot be seen as {shape} without a copy")
+        par = [False] * len(shape)
+        if f.buffer.on_chip:
+            pitch = storage.pitch
+            moving = [k for k, (n, s) in enumerate(zip(shape, strides, strict=True)) if n > 1 and abs(s) >= pitch]
+            for k in moving or [k for k, n in enumerate(shape) if n == 1][:1]:
+                par[k] = True
+        return Tile(storage, f.derive(shape, strides, par), self.offset)
+
+    def expand_dims(self, axis) -> Tile:
+        axes = sorted(a % (self.ndim + 1) for a in axis) if isinstance(axis, tuple | list) else (axis % (self.ndim + 1),)
+        out = self
+        for a in axes:
+            out = out[(slice(None),) * min(a, out.ndim) + (None,)]
+        return out
+
+    def broadcast_to(self, shape, *more) -> Tile:
+        """A view with dimensions of size 1 repeated.  Rows repeated over partitions need data movement: see nl.broadcast_to."""
+        shape = tuple(int(n) for n in (shape if isinstance(shape, tuple | list) else (shape, *more)))
+        f = self.form
+        extra = len(shape) - len(f.shape)
+        have, strides, par = (1,) * extra + f.shape, (0,) * extra + f.strides, (False,) * extra + f.par
+        for n, want in zip(have, shape, strict=True):
+            if n not in (1, want):
+                raise KernelError(f"a tile of shape {f.shape} cannot be broadcast to {shape}")
+        axis = f.par_axis + extra
+        if f.buffer.on_chip and have[axis] == 1 and shape[axis] > 1:
+            from simcore.frontend.neuronxcc.functions import broadcast_partitions
+
+            return broadcast_partitions(self, shape)
+        strides = tuple(s if n == want else 0 for n, want, s in zip(have, shape, strides, strict=True))
+        return Tile(self.storage, f.derive(shape, strides, par), self.offset, self.dynamic)
+
+    def view(self, dtype) -> Tile:
+        """The same bits as another dtype; the last dimension scales by the ratio of sizes."""
+        dt = to_dtype(dtype)
+        t = Tensor(self.storage, layout(self.shape, self.form.strides, self.form.dtype, self.buffer), self.offset).view(dt)
+        return Tile(t.storage, form(t.shape, t.strides, self.form.par, dt, self.buffer), t.offset)
+
+    def permuted(self, order) -> Tile:
+        f = self.form
+        if tuple(order) == tuple(range(len(f.shape))):
+            return self
+        return Tile(self.storage, f.derive([f.shape[k] for k in order], [f.strides[k] for k in order], [f.par[k] for k in order]), self.offset,
+                    self.dynamic.permuted(order) if self.dynamic is not None else None)
+
+    def astype(self, dtype) -> Tile:
+        from simcore.frontend.neuronxcc.functions import copy
+
+        return copy(self, dtype=dtype)
+
+    def assert_shape(self, shape) -> Tile:
+        if tuple(shape) != self.shape:
+            raise KernelError(f"a tensor of shape {tuple(shape)} was expected, but it has {self.shape}")
+        return self
+
+    # ------------------------------------------------------------------------------ assignment and operators
+
+    def __setitem__(self, key, value) -> None:
+        from simcore.frontend.neuronxcc.assign import assign
+
+        assign(self[key], value)
+
+    def __iadd__(self, other):
+        from simcore.frontend.neuronxcc.assign import accumulate
+
+        return accumulate(self, other)
+
+
+def _operator(name: str, reverse: bool = False):
+    def method(self, other):
+        if not isinstance(other, Tile | int | float | np.number | Tensor):
+            return NotImplemented
+        from simcore.frontend.neuronxcc import functions
+
+        fn = getattr(functions, name)
+        return fn(other, self) if reverse else fn(self, other)
+
+    return method
+
+
+def _in_place(name: str):
+    def method(self, other):
+        from simcore.frontend.neuronxcc import functions
+        from simcore.frontend.neuronxcc.assign import assign
+
+        assign(self, getattr(functions, name)(self, other))
+        return self
+
+    return method
+
+
+for _symbol, _name in {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "mod": "mod", "pow": "power", "and": "bitwise_and",
+                       "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "left_shift", "rshift": "right_shift"}.items():
+    setattr(Tile, f"__{_symbol}__", _operator(_name))
+    setattr(Tile, f"__r{_symbol}__", _operator(_name, True))
+    if _symbol != "add":
+        setattr(Tile, f"__i{_symbol}__", _in_place(_name))
+for _symbol, _name in {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}.items():
+    setattr(Tile, f"__{_symbol}__", _operator(_name))
+
+
+def _eq(self, other):
+    return _operator("equal")(self, other) if isinstance(other, Tile | int | float | np.number) else NotImplemented
+
+
+def _ne(self, other):
+    return _operator("not_equal")(self, other) if isinstance(other, Tile | int | float | np.number) else NotImplemented
+
+
+Tile.__eq__, Tile.__ne__, Tile.__hash__ = _eq, _ne, object.__hash__     # type: ignore[method-assign, assignment]
+Tile.__neg__ = lambda self: _operator("multiply")(self, -1)             # type: ignore[attr-defined]
+Tile.__invert__ = lambda self: __import__("simcore.frontend.neuronxcc.functions", fromlist=["invert"]).invert(self)   # type: ignore[attr-defined]
+
+
+def _run_time(key) -> bool:
+    for k in key:
+        if isinstance(k, Tile):
+            return True
+        if isinstance(k, DynamicSlice) and isinstance(k.start, Tile):
+            return True
+        if isinstance(k, slice) and (isinstance(k.start, Tile) or isinstance(k.stop, Tile)):
+            return True
+    return False
+
+
+def _plain(k):
+    """NumPy arrays and constant expressions as indices."""
+    if isinstance(k, np.ndarray):
+        from simcore.frontend.neuronxcc.index import _table
+
+        return _table(k)
+    if isinstance(k, Predicate):
+        raise KernelError("a mask cannot index a tile; give it to the instruction as mask=")
+    if isinstance(k, Grid):
+        return k
+    if isinstance(k, np.bool_ | bool):
+        return int(k)
+    return k
+
+
+def public_dtype(dt: DType):
+    """A dtype as kernels of the older dialect see it: a NumPy dtype where there is one."""
+    return dt if dt.packed is not None or dt == "tfloat32" else dt.np if dt is not wide_bfloat16() else to_dtype("bfloat16").np
+
+
+_wide: list = []
+
+
+def wide_bfloat16() -> DType:
+    """bfloat16 kept in 32 bits, as the vendor's simulator does where NKI_PRECISE_FP=0 asks for it."""
+    if not _wide:
+        _wide.append(DType("bfloat16", np.float32))
+    return _wide[0]
+
+
+# ---------------------------------------------------------------------------------------- results
+
+
+class Result(Tile):
+    """What a call gives: a fresh tile whose instruction waits for its destination.
+
+    emit(dst) records the instruction with `dst` as its result; `ready` is False until that has happened.
+    kind says what else the destination may do with it ("matmul": accumulate in PSUM).
+    """
+
+    __slots__ = ("emit", "ready", "site", "kind", "targets", "accumulate")
+
+    def __init__(self, shape, dtype: DType, buffer: MemoryRegion, emit: Callable[[Tile], None], *, site: int, kind: str = "", par: int = 0,
+                 targets=(), mask=None):
+        shape = tuple(shape)
+        flags = tuple(k == par for k in range(len(shape)))
+        super().__init__(None, form(shape, fresh_strides(shape, par), flags, dtype, buffer))
+        self.emit, self.ready, self.site, self.kind, self.mask = emit, False, site, kind, mask
+        self.targets = targets or (buffer,)
+        self.accumulate = None
+
+    @property
+    def storage(self) -> Storage:
+        if not self.ready:
+            flush()
+        return self._storage
+
+    def __getitem__(self, key) -> Tile:
+        if not self.ready:
+            flush()
+        return Tile.__getitem__(self, key)
+
+    def write_into(self, region: Tile) -> None:
+        """Record with `region` as the destination; from now on the result is that region."""
+        self.ready = True
+        pending.clear()
+        with at_site(self.site):
+            self.emit(region)
+        self._storage, self.form, self.offset, self.dynamic = region.storage, region.form, region.offset, region.dynamic
+        self._tensor = None
+
+    def settle(self) -> None:
+        """Record into a tile of its own."""
+        self.ready = True
+        f = self.form
+        with at_site(self.site):
+            storage = new_storage(f.shape, f.dtype, f.buffer, f.par_axis)
+            if self.mask is not None and storage.data is not None:
+                storage.data[:] = 0        # what a mask leaves out is undefined; zeros are the kindest reading
+            self._storage = storage
+            self.emit(Tile(storage, f))
+
+
+pending: list[Result] = []
+
+
+def flush() -> None:
+    """Record what waits, in program order."""
+    while pending:
+        pending.pop(0).settle()
+
+
+def wait(result: Result) -> Result:
+    flush()
+    pending.append(result)
+    return result
+
+
+class at_site:
+    """Instructions recorded inside belong to a line of the kernel noted earlier."""
+
+    __slots__ = ("site", "first", "rec")
+
+    def __init__(self, site: int):
+        self.site = site
+
+    def __enter__(self):
+        self.rec = state.recorder
+        self.first = len(self.rec.site_col)
+
+    def __exit__(self, kind, error, tb):
+        column, site = self.rec.site_col, self.site
+        for i in range(self.first, len(column)):
+            column[i] = site
+        if isinstance(error, KernelError) and 0 <= site < len(self.rec.sites):
+            error.site = self.rec.sites[site]
+
+
+# ---------------------------------------------------------------------------------------- allocation
+
+
+def fresh_strides(shape, par: int) -> tuple[int, ...]:
+    """Strides of a new tensor: partition after partition on chip, row-major otherwise."""
+    if par == 0:
+        return row_major(shape)
+    order = (par, *(k for k in range(len(shape)) if k != par))
+    inner = row_major([shape[k] for k in order])
+    out = [0] * len(shape)
+    for k, s in zip(order, inner, strict=True):
+        out[k] = s
+    return tuple(out)
+
+
+def new_storage(shape, dtype: DType, buffer: MemoryRegion, par: int = 0, *, name=None, address=None) -> Storage:
+    order = (par, *(k for k in range(len(shape)) if k != par)) if buffer.on_chip else range(len(shape))
+    core = tuple(shape[k] for k in order)
+    if buffer.on_chip and len(core) == 1:
+        core = (*core, 1)
+    return launch.allocate(core, dtype, buffer, name=name, address=address).storage
+
+
+def as_tile(value) -> Tile:
+    """A launch argument (a core tensor) as a tile."""
+    if isinstance(value, Tile):
+        return value
+    lay = value.layout
+    par = tuple(lay.on_chip and k == 0 for k in range(len(lay.shape)))
+    return Tile(value.storage, form(lay.shape, lay.strides, par, lay.dtype, lay.buffer), value.offset)
+
+
+__all__ = ["Result", "Tile", "Term", "as_tile", "at_site", "flush", "new_storage", "pending", "psum", "sbuf", "wait"]
