@@ -75,6 +75,10 @@ class TimelineScreen(Screen[None]):
         self.query_one("#title", Static).update(title(self.runs, self.moved))
         self.watch_view(None, self.view)
         if sum(len(t.instructions) for t in self.runs.timelines) > MANY and self.view is not None:
+            self.set_timer(0.5, self._prepare)  # after the first frame
+
+    def _prepare(self) -> None:
+        if self.view is not None:
             self.run_worker(self.view.model.prepare, thread=True, exit_on_error=False)
 
     # ------------------------------------------------------------------------------------ room
