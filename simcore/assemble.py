@@ -51,8 +51,15 @@ def assemble(trace: Trace, machine: Machine, p: Program, run) -> Timeline:
     return Timeline(
         name=trace.name, kind="simulated", target=trace.target, instructions=instructions, dma=dma, dependences=dependences,
         clock=clock_states(run.limiters, end_ps), opcodes=opcodes, strings=strings, sites=tuple(trace.sites), queues=queues, dtypes=dtypes,
-        counters=_counters(p, instructions, dma, rank), sources=trace.sources, totals=totals, info=dict(trace.info), machine=machine.to_dict(),
+        counters=_counters(p, instructions, dma, rank), sources=trace.sources, totals=totals, info=trace.info | {"tensors": _tensors(trace)}, machine=machine.to_dict(),
+        trace=trace,
     )
+
+
+def _tensors(trace: Trace) -> list[dict]:
+    """The kernel's tensors in HBM: what a roofline needs to tell the bytes a kernel must move from those it does."""
+    return [{"name": s.name, "kind": s.kind, "bytes": s.nbytes, "shape": list(s.shape), "dtype": str(s.dtype)}
+            for s in trace.storages if not s.buffer.on_chip]
 
 
 def _operand_texts(trace: Trace, p: Program) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -153,6 +153,7 @@ class Timeline:
     info: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)   # Machine.to_dict() of the machine it was simulated on
     bounds: dict[str, Any] = field(default_factory=dict)    # Bounds.to_dict() where known
+    trace: Any = field(default=None, repr=False)            # the Trace it was simulated from, in the same process; not saved
 
     # ------------------------------------------------------------------------------------ figures
 
