@@ -75,6 +75,7 @@ class Rows:
     wait: array = field(default_factory=_q)
     transpose: array = field(default_factory=_q)
     elements: array = field(default_factory=_q)
+    per_partition: bool = True                       # SBUF and PSUM bytes of compute rows, as the vendor counts
     traffic: dict[str, array] = field(default_factory=lambda: {name: _q() for name in TRAFFIC})
     # edges, by instruction id
     edge_in: array = field(default_factory=_q)
@@ -126,7 +127,8 @@ def assemble(rows: Rows, *, name: str, target: str, totals: dict[str, int], info
     texts = [strings[i] for i in columns["operands"]]
     names = [opcodes[i] for i in columns["opcode"]]
 
-    _scale_bytes(columns, names, texts)
+    if rows.per_partition:
+        _scale_bytes(columns, names, texts)
     dtypes = Words()
     by_text: dict[str, int] = {}
     for i, text in enumerate(texts):

@@ -29,7 +29,7 @@ MAX_ELEMENT = 32 << 20
 MAX_ROWS = 20_000_000
 
 
-class _Metered(io.RawIOBase):
+class Metered(io.RawIOBase):
     """Bytes of a plain or gzip file, counted, so that a bomb is noticed before it goes off."""
 
     def __init__(self, path: Path):
@@ -67,13 +67,13 @@ class _TooLarge(Exception):
 
 def open_text(path: Path) -> io.TextIOWrapper:
     """Text of a plain or gzip file.  Reading may raise what `sentences` turns into FileError."""
-    return io.TextIOWrapper(io.BufferedReader(_Metered(path), 1 << 20), encoding="utf-8", errors="replace")
+    return io.TextIOWrapper(io.BufferedReader(Metered(path), 1 << 20), encoding="utf-8", errors="replace")
 
 
 def head(path: Path, size: int = 4096) -> bytes:
     """The first bytes, unpacked; empty for an empty file.  Raises FileError."""
     with sentences(path):
-        with _Metered(path) as f:
+        with Metered(path) as f:
             data = bytearray()
             while len(data) < size:
                 chunk = f.read(size - len(data))

@@ -23,7 +23,7 @@ from simcore.timeline import CAUSES, ENGINES, MEMORIES, Timeline
 
 _DEPENDENCE = {"data": "FLOW_DEPENDENCE", "dma": "FLOW_DEPENDENCE", "reuse": "ANTI_DEPENDENCE",
                "bank": "ANTI_DEPENDENCE", "order": "ORDERED"}
-_VARIABLE = re.compile(r"\b(\w+)=\w+@([A-Za-z_][\w.]*)\+")
+_VARIABLE = re.compile(r"\b(dst|src)=\w+\[[\d,]*\]@(?!sbuf|psum|private_hbm|shared_hbm|hbm)([A-Za-z_][\w.]*)")
 
 
 def write_parquet(timeline: Timeline, folder: str | Path) -> Path:

@@ -19,7 +19,7 @@ DEPENDENCE = {"FLOW_DEPENDENCE": "data", "ANTI_DEPENDENCE": "reuse", "OUTPUT_DEP
 PARTITIONS = 128
 
 _DTYPE = re.compile(r"(?:src|in_dtype)=(\w+?)@")
-_SHAPE = re.compile(r"\b(\w+)=\w+@[\w.]+\+-?\d+\[[-\d,]*\]\[(\d+)")
+_SHAPE = re.compile(r"\b(\w+)=\w+\[(\d+)[\d,]*\]@\w+")      # of a simulated run: dst=float32[128,512]@psum
 _CHANNELS = re.compile(r"\bchannels=(\d+)")
 _ARRAY = re.compile(r"(?<![\w\]\[,])(\d+)\*(\d+)\s*$")
 _WAITS = re.compile(r"S\[(\d+)\] \(([\w?]+)\)>=(\d+)")
