@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test lint format bench clean
+.PHONY: help demo setup test lint format bench pictures clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,10 @@ format: $(VENV)/dev.ok ## let ruff sort imports and mend what it can
 
 bench: $(VENV)/run.ok ## instructions/s of capture and simulate, bytes per instruction, and how they grow
 	@$(BIN)/simcore bench $(ARGS)
+
+pictures: $(VENV)/run.ok ## draw the README's pictures again
+	$(BIN)/simcore roofline kernels/naive_attn.py kernels/flash_attn.py -o docs/images/roofline.png
+	$(BIN)/simcore gantt kernels/flash_attn.py -o docs/images/flash.png
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -65,20 +64,10 @@ Line = Annotated[str | None, typer.Option(
 Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="PATH", help="Write to this file.", show_default=False)]
 
 
-_TIME = re.compile(r"(?P<number>\d+(\.\d*)?|\.\d+)\s*(?P<unit>ps|ns|us|µs|ms|s)")
-_PS = {"ps": 1, "ns": 10**3, "us": 10**6, "µs": 10**6, "ms": 10**9, "s": 10**12}
-
-
-def picoseconds(text: str) -> int:
-    """"12.5us" -> 12_500_000.  Raises UsageError."""
-    match = _TIME.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(f"{text!r} is not a time; write a number and ps, ns, us, ms or s, for example 12.5us")
-    return round(float(match["number"]) * _PS[match["unit"]])
-
-
 def window_ps(text: str | None) -> tuple[int, int] | None:
     """"10us:20us" -> picoseconds of both ends.  Raises UsageError."""
+    from simcore.budget import picoseconds
+
     if text is None:
         return None
     first, colon, last = text.partition(":")

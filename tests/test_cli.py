@@ -10,8 +10,9 @@ import pytest
 from simcore.apps.arguments import parse
 from simcore.apps.cli import _split
 from simcore.apps.commands import COMMANDS
-from simcore.apps.options import picoseconds, window_ps
+from simcore.apps.options import window_ps
 from simcore.apps.output import numbered, replacing
+from simcore.budget import picoseconds
 from simcore.errors import UsageError
 from simcore.timeline import Timeline
 
