@@ -6,6 +6,8 @@ that asking for help stays instant.
 
 from simcore.apps.commands.bench import bench
 from simcore.apps.commands.check import check
+from simcore.apps.commands.compare import compare
+from simcore.apps.commands.export import export
 from simcore.apps.commands.gantt import gantt
 from simcore.apps.commands.machines import machines
 from simcore.apps.commands.occupancy import occupancy
@@ -15,4 +17,4 @@ from simcore.apps.commands.roofline import roofline
 from simcore.apps.commands.run import run
 from simcore.apps.commands.tui import tui
 
-COMMANDS = (run, tui, roofline, gantt, occupancy, perfetto, report, check, machines, bench)
+COMMANDS = (run, tui, roofline, gantt, occupancy, perfetto, report, compare, check, export, machines, bench)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from simcore.apps.qwen3.compile import Launch, compile_graph
+from simcore.apps.qwen3.compile import SIZE, Launch, compile_graph
 from simcore.apps.qwen3.execute import arguments, kernel, shapes
 from simcore.apps.qwen3.graph import export
 from simcore.apps.qwen3.sizes import Size
@@ -58,7 +58,11 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """A model on a chip.  `device_ps` is the time on the device for one batch; nothing of the host is in it."""
+    """A model on a chip.  `device_ps` is the time on the device for one batch; nothing of the host is in it.
+
+    ideal_ps  by part: the least time its work allows, matmuls at the Tensor engine's peak and what goes into and comes out
+              of the part moved once at the DMA engines' rate, whichever is longer
+    """
 
     size: str
     layers: int
@@ -71,7 +75,7 @@ class Prediction:
     decode: bool
     rows: tuple[Row, ...]
     start_ps: int
-    notes: tuple[str, ...] = field(default=())
+    ideal_ps: dict[str, int] = field(default_factory=dict)
 
     @property
     def device_ps(self) -> int:
@@ -129,7 +133,7 @@ def predict(of: Size, *, layers: int, length: int, attention: str = "eager", dty
 
     progress  called with (done, of how many, what is next) before each kind of launch
     """
-    launches, counts = kinds(of, layers=layers, length=length, attention=attention, dtype=dtype, batch=batch, rule=rule, decode=decode)
+    launches, counts, traffic = kinds(of, layers=layers, length=length, attention=attention, dtype=dtype, batch=batch, rule=rule, decode=decode)
     from simcore.machine import load_machine
 
     machine = load_machine(target)
@@ -139,25 +143,81 @@ def predict(of: Size, *, layers: int, length: int, attention: str = "eager", dty
             progress(i, len(launches), f"{launch.module} {launch.label}")
         rows.append(Row(part=part_of(launch, length), label=launch.label, kernel=launch.kernel, count=count,
                         timed=time_launch(launch, machine)))  # fmt: skip
+    flops: dict[str, int] = {}
+    for launch, count in zip(launches, counts):
+        part = part_of(launch, length)
+        flops[part] = flops.get(part, 0) + count * matmul_flops(launch)
+    ideal = ideal_times(traffic, flops, dtype, machine)
     start_ps = round((machine.kernel.get("device_fixed_ns") or 0) * 1000)
     return Prediction(size=of.name, layers=layers, length=length, batch=batch, attention=attention, dtype=dtype, target=target,
-                      rule=rule, decode=decode, rows=tuple(rows), start_ps=start_ps)  # fmt: skip
+                      rule=rule, decode=decode, rows=tuple(rows), start_ps=start_ps, ideal_ps=ideal)  # fmt: skip
 
 
-def kinds(of: Size, *, layers: int, rule: str, **graph: Any) -> tuple[list[Launch], list[int]]:
-    """The different launches of a model of `layers` layers and how often each occurs.
+def kinds(of: Size, *, layers: int, rule: str, **graph: Any) -> tuple[list[Launch], list[int], dict[str, int]]:
+    """The different launches of a model of `layers` layers, how often each occurs, and the bytes each part has to move.
 
     Layers are alike: the graph of two is exported, and what the second adds to the first is counted for every further one.
     """
     few = min(layers, 2)
+    length = graph["length"]
     launches = compile_graph(export(of, layers=few, **graph), rule)
     counted = dict(_count(launches))
+    traffic = part_traffic(launches, length)
     if layers > few:
-        first = dict(_count(compile_graph(export(of, layers=1, **graph), rule)))
+        one = compile_graph(export(of, layers=1, **graph), rule)
+        first, moved = dict(_count(one)), part_traffic(one, length)
         for key in counted:
             counted[key] += (layers - few) * (counted[key] - first.get(key, 0))
+        for part in traffic:
+            traffic[part] += (layers - few) * (traffic[part] - moved.get(part, 0))
     example = {(_where(x), x.signature): x for x in reversed(launches)}
-    return [example[k] for k in counted], [counted[k] for k in counted]
+    return [example[k] for k in counted], [counted[k] for k in counted], traffic
+
+
+def part_traffic(launches: list[Launch], length: int) -> dict[str, int]:
+    """Bytes that enter or leave each part of the model, every tensor once: what is left if all inside stays on chip.
+
+    A part is taken module by module, so that the MLP of one layer cannot keep its weights for the next.
+    """
+    place = [(part_of(x, length), _layer(x.module)) for x in launches]
+    made = {name: where for x, where in zip(launches, place) for name in x.results}
+    size = {name: SIZE[dtype] * _volume(shape) for x in launches for name, dtype, shape in x.tensors}
+    into: dict[tuple, set[str]] = {}
+    outof: dict[tuple, set[str]] = {}
+    for x, where in zip(launches, place):
+        for name, _, _ in x.tensors:
+            if made.get(name) != where:
+                into.setdefault(where, set()).add(name)
+                if name in made:
+                    outof.setdefault(made[name], set()).add(name)
+    parts: dict[str, int] = {}
+    for where in dict.fromkeys(place):
+        moved = sum(size[n] for n in into.get(where, ())) + sum(size[n] for n in outof.get(where, ()))
+        parts[where[0]] = parts.get(where[0], 0) + moved
+    return parts
+
+
+def matmul_flops(launch: Launch) -> int:
+    """Floating-point operations of the matmuls a launch is for; its transposes are not work."""
+    if launch.kernel == "batched_matmul":
+        batches, rows, depth, columns = launch.arguments[2]
+        return 2 * batches * rows * depth * columns
+    if launch.kernel == "flash_attn":
+        (_, _, (heads, depth, queries)), (_, _, (_, _, keys)), _ = launch.tensors
+        full = 4 * heads * queries * keys * depth
+        return full // 2 if dict(launch.options)["causal"] else full
+    return 0
+
+
+def _layer(module: str) -> str:
+    return next((p for p in module.split(".") if p.isdigit()), "")
+
+
+def ideal_times(traffic: dict[str, int], flops: dict[str, int], dtype: str, machine: Any) -> dict[str, int]:
+    """Least time of each part: see Prediction.ideal_ps."""
+    peak = machine.tensor.peak_flops_per_s[{"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}[dtype]]
+    rate = machine.dma.engines * machine.dma.engine_bytes_per_s
+    return {part: round(1e12 * max(flops.get(part, 0) / peak, nbytes / rate)) for part, nbytes in traffic.items()}
 
 
 def _where(launch: Launch) -> tuple[str, str]:
