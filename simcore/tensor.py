@@ -180,7 +180,8 @@ class Storage:
     kind          "input", "output" or "tile"
     """
 
-    __slots__ = ("id", "given_name", "shape", "dtype", "buffer", "data", "address", "site", "kind", "core", "born", "regions", "started")
+    __slots__ = ("id", "given_name", "shape", "dtype", "buffer", "data", "address", "site", "kind", "core", "born", "regions", "started",
+                 "tag")
 
     def __init__(self, id, name, shape, dtype, buffer, address=None, site=None, kind="tile", core=0, born=0):
         self.id = id
@@ -196,6 +197,7 @@ class Storage:
         self.data = None
         self.regions: dict = {}
         self.started: dict | None = None    # PSUM: which regions hold a started accumulation
+        self.tag = None                     # what the older dialect remembers of a PSUM tile
 
     @property
     def name(self) -> str:
@@ -326,7 +328,9 @@ class Tensor:
     # ------------------------------------------------------------------------------ values
 
     def array(self) -> np.ndarray:
-        """The view's memory as a NumPy array (no copy).  Only where values are computed, and only for direct views."""
+        """The view's memory as a NumPy array (no copy).  Only where values are computed, and not for gathers."""
+        if self.index is not None:
+            return self.index.array(self)
         s = self.storage
         view = self.layout
         dtype = view.dtype
@@ -494,9 +498,8 @@ class Tensor:
         return scalar_value(self)
 
     def __bool__(self) -> bool:
-        if self.size != 1:
-            raise ValueError(f"the truth value of a tile with {self.size} elements is ambiguous")
-        return bool(self.item())
+        """A tensor is there: `if mask:` in kernels means "was one given".  Its values are not known while a kernel is built."""
+        return True
 
     def __int__(self) -> int:
         return int(self.item())

@@ -364,7 +364,7 @@ _wide: list = []
 def wide_bfloat16() -> DType:
     """bfloat16 kept in 32 bits, as the vendor's simulator does where NKI_PRECISE_FP=0 asks for it."""
     if not _wide:
-        _wide.append(DType("bfloat16", np.float32))
+        _wide.append(DType("bfloat16_as_float32", np.float32))
     return _wide[0]
 
 

@@ -1,0 +1,175 @@
+"""Kernels of the older dialect: launches, simulation, and the decorators that measure on a device."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from simcore.frontend import launch as cap
+from simcore.frontend import state
+from simcore.frontend.jit import Kernel, Launch
+from simcore.frontend.neuronxcc import tile as tiles
+from simcore.frontend.neuronxcc.grid import GridDim
+from simcore.tensor import Tensor
+
+
+def to_tiles(value: Any) -> Any:
+    """Launch arguments as this dialect sees them: tensors become tiles, also inside containers."""
+    if isinstance(value, Tensor):
+        return tiles.as_tile(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(to_tiles(v) for v in value))
+    if isinstance(value, tuple | list):
+        return type(value)(to_tiles(v) for v in value)
+    if isinstance(value, dict):
+        return {k: to_tiles(v) for k, v in value.items()}
+    return value
+
+
+def translated(function: Callable) -> Callable:
+    """The kernel as the core launches it: core tensors in, results recorded to the end."""
+
+    @functools.wraps(function)
+    def run(*args, **kwargs):
+        tiles.pending.clear()
+        out = function(*(to_tiles(a) for a in args), **{k: to_tiles(v) for k, v in kwargs.items()})
+        tiles.flush()
+        return out
+
+    return run
+
+
+def grid_of(grid: Any) -> Launch:
+    """Grid entries multiply out; `nl.nc(n)` says how many physical cores share the programs."""
+    if grid is None or isinstance(grid, Launch):
+        return grid or Launch()
+    entries = grid if isinstance(grid, tuple | list) else (grid,)
+    cores = 1
+    for e in entries:
+        if isinstance(e, GridDim):
+            cores *= e.cores
+    return Launch(tuple(int(e) for e in entries), cores, True)
+
+
+class LegacyKernel(Kernel):
+    """A kernel under a decorator of `neuronxcc.nki`: launched from Python, run inline inside another kernel."""
+
+    def __init__(self, function: Callable, grid: Any = None, **options):
+        super().__init__(function, grid, **options)
+        self.plain = function
+        self.function = translated(function)
+
+    def __getitem__(self, grid) -> LegacyKernel:
+        return type(self)(self.plain, grid_of(grid), **self.options)
+
+    def __call__(self, *args, **kwargs):
+        if state.recorder is not None:
+            return self.plain(*(to_tiles(a) for a in args), **{k: to_tiles(v) for k, v in kwargs.items()})
+        return host_arrays(super().__call__(*args, **kwargs))
+
+
+def host_arrays(value):
+    return value
+
+
+def jit(func: Callable | None = None, mode: str = "auto", **kwargs):
+    """`@nki.jit` in any mode: a call from Python runs the simulator, a call from a kernel runs inline."""
+    if func is None:
+        return functools.partial(jit, mode=mode, **kwargs)
+    function = func.plain if isinstance(func, LegacyKernel) else func
+    return LegacyKernel(function, mode=mode, **{k: v for k, v in kwargs.items() if k != "grid"})
+
+
+def simulate_kernel(kernel, *args, **kwargs):
+    """Run a kernel on the CPU; returns its arrays and updates output arguments in place."""
+    if not isinstance(kernel, Kernel):
+        kernel = jit(kernel)
+    return kernel(*args, **kwargs)
+
+
+# ---------------------------------------------------------------------------------------- measured runs
+
+
+class Latency:
+    """`benchmark_result.nc_latency`: the predicted latency, the same at every percentile.  simulated is True."""
+
+    simulated = True
+
+    def __init__(self, microseconds: float):
+        self.microseconds = microseconds
+
+    def get_latency_percentile(self, percentile) -> float:
+        """Microseconds.  Predicted by simcore, not measured."""
+        return self.microseconds
+
+    def __repr__(self) -> str:
+        return f"<predicted latency {self.microseconds:.2f} us, simulated>"
+
+
+class BenchmarkResult:
+    """What `kernel.benchmark_result` gives after a run; `nc_latency` is predicted (simulated is True)."""
+
+    simulated = True
+
+    def __init__(self, microseconds: float):
+        self.nc_latency = Latency(microseconds)
+
+
+class MeasuredKernel(LegacyKernel):
+    """A kernel under benchmark, profile or baremetal: each run also predicts its latency."""
+
+    benchmark_result: BenchmarkResult | None = None
+
+    def __getitem__(self, grid):
+        kernel = super().__getitem__(grid)
+        kernel.owner = self
+        return kernel
+
+    def __call__(self, *args, **kwargs):
+        if state.recorder is not None:
+            return LegacyKernel.__call__(self, *args, **kwargs)
+        traces: list = []
+        settings = cap.session()
+        wanted = settings.on_trace
+
+        def keep(trace):
+            traces.append(trace)
+            if wanted is not None:
+                wanted(trace)
+
+        args = tuple(_prepared(a) for a in args)
+        with cap.use_session(cap.Session(settings.target, settings.values, settings.lnc, keep)):
+            out = LegacyKernel.__call__(self, *args, **kwargs)
+        self.benchmark_result = BenchmarkResult(predicted_us(traces[-1], settings.target))
+        owner = getattr(self, "owner", None)
+        if owner is not None:
+            owner.benchmark_result = self.benchmark_result
+        return out
+
+
+def _prepared(value):
+    """Arguments of measured kernels may be `nki.language`-style tensors: shape and dtype only."""
+    if isinstance(value, np.ndarray) or not (hasattr(value, "shape") and hasattr(value, "dtype")) or hasattr(value, "detach"):
+        return value
+    from simcore.dtypes import to_dtype
+
+    return cap.TensorSpec(tuple(int(n) for n in value.shape), to_dtype(value.dtype))
+
+
+def predicted_us(trace, target: str) -> float:
+    """The simulated time of a launch, in microseconds."""
+    from simcore.machine import load_machine
+    from simcore.schedule import simulate
+
+    timeline = simulate(trace, load_machine(target))
+    return float(timeline.duration_ps) / 1e6
+
+
+def measured(kernel: Callable | None = None, **kwargs):
+    """`@nki.benchmark`, `@nki.profile`, `@nki.baremetal`: options of the device run (warmup, iters, files) are accepted."""
+    if kernel is None:
+        return functools.partial(measured, **kwargs)
+    return MeasuredKernel(kernel.plain if isinstance(kernel, LegacyKernel) else kernel)
