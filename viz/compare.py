@@ -9,8 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from simcore.profile.compare import Comparison
-from simcore.viz import palette
-from simcore.viz.text import _table
+from simcore.viz import palette, text
 
 
 def render(comparison: Comparison, theme: palette.Theme = "dark") -> Group:
@@ -19,7 +18,7 @@ def render(comparison: Comparison, theme: palette.Theme = "dark") -> Group:
     parts: list[Text | Table] = [Text(line, style="bold") for line in headline[:3]]
     parts += [Text(line) for line in headline[3:]]
     for table in comparison.tables():
-        parts += [Text(f"\n{table.title}", style="bold"), _table(table, theme)]
+        parts += [Text(f"\n{table.title}", style="bold"), text.table(table, theme)]
     return Group(*parts)
 
 
