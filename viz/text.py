@@ -5,11 +5,11 @@ from __future__ import annotations
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
-from simcore.viz import palette
 
 from simcore.summary import Summary
 from simcore.summary import Table as TextTable
 from simcore.timeline import Timeline
+from simcore.viz import palette
 
 
 def summary(timeline: Timeline, theme: palette.Theme = "dark") -> Group:
@@ -20,12 +20,12 @@ def summary(timeline: Timeline, theme: palette.Theme = "dark") -> Group:
 def render(figures: Summary, theme: palette.Theme = "dark") -> Group:
     headline = figures.headline()
     parts: list[Text | Table] = [Text(headline[0], style="bold"), *(Text(line) for line in headline[1:])]
-    for table in figures.tables():
-        parts += [Text(f"\n{table.title}", style="bold"), _table(table, theme)]
+    for part in figures.tables():
+        parts += [Text(f"\n{part.title}", style="bold"), table(part, theme)]
     return Group(*parts)
 
 
-def _table(source: TextTable, theme: palette.Theme) -> Table:
+def table(source: TextTable, theme: palette.Theme) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     last = len(source.header) - 1
     for i, name in enumerate(source.header):

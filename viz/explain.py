@@ -1,0 +1,122 @@
+"""The explanation for people (text, in colour on a terminal), for programs (JSON) and for CI (SARIF)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.text import Text
+
+from simcore.errors import UsageError
+from simcore.explain import RULES, Explanation, Finding
+from simcore.explain import explain as analyse
+from simcore.timeline import Timeline
+from simcore.viz import format, palette
+from simcore.viz.text import table
+
+FORMATS = ("text", "json", "sarif")
+SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+WARNING_SHARE = 0.10
+"""A finding that saves at least this part of the run is a warning in SARIF, a smaller one a note."""
+
+
+def explain(timeline: Timeline, format: str = "text", theme: palette.Theme = "dark") -> Group | str:
+    """The explanation of a timeline: something rich prints, or JSON or SARIF text.  Raises UsageError."""
+    if format not in FORMATS:
+        raise UsageError(f"there is no format {format!r}; choose one of {', '.join(FORMATS)}")
+    explanation = analyse(timeline)
+    if format == "json":
+        return json.dumps(explanation.to_dict(), indent=1, ensure_ascii=False) + "\n"
+    if format == "sarif":
+        return json.dumps(sarif(explanation), indent=1, ensure_ascii=False) + "\n"
+    return render(explanation, theme)
+
+
+def render(explanation: Explanation, theme: palette.Theme = "dark") -> Group:
+    """What `rich.print` shows."""
+    first, *rest = explanation.headline()
+    parts: list[Any] = [Text(first, style="bold"), *map(Text, rest)]
+    for source in explanation.tables():
+        parts += [Text(f"\n{source.title}", style="bold"), table(source, theme)]
+    parts.append(Text("\nWhat to change", style="bold"))
+    parts += [Text(note) for note in explanation.notes]
+    for i, finding in enumerate(explanation.findings, 1):
+        parts += _finding(i, finding, explanation, theme)
+    if not explanation.findings:
+        parts.append(Text("Nothing: none of the guide's ten optimisations would shorten this run noticeably."))
+    return Group(*parts)
+
+
+def _finding(i: int, f: Finding, explanation: Explanation, theme: palette.Theme) -> list[Any]:
+    color = palette.CRITICAL.on(theme)
+    share = f" ({format.percent(f.saving_ps / explanation.span_ps)})" if f.saving_ps and explanation.span_ps else ""
+    head = Text.assemble(
+        f"{i}. ",
+        (f.title, "bold"),
+        (f"  {f.effect}{share}", f"bold {color}"),
+        (f"  [{f.rule}, optimisation {f.number}]", "dim"),
+    )
+    body = [Text(f"{f.message}."), Text(f.advice)]
+    if f.site:
+        body.insert(0, Text.assemble((f"{f.site.file}:{f.site.line}", "underline"), "  ", (f.source, "italic")))
+    return [head, Padding(Group(*body), (0, 0, 1, 3))]
+
+
+def sarif(explanation: Explanation) -> dict[str, Any]:
+    """SARIF 2.1.0: one result per finding, at the kernel's line."""
+    import simcore
+
+    used = [rule for rule in RULES.values() if any(f.rule == rule.id for f in explanation.findings)]
+    driver = {
+        "name": "simcore",
+        "version": simcore.__version__,
+        "rules": [
+            {
+                "id": rule.id,
+                "name": "".join(word.capitalize() for word in rule.id.split("-")),
+                "shortDescription": {"text": rule.title},
+                "help": {"text": f"{rule.advice} (Optimisation {rule.number} of the NKI performance guide.)"},
+            }
+            for rule in used
+        ],
+    }
+    index = {rule.id: i for i, rule in enumerate(used)}
+    return {
+        "$schema": SARIF_SCHEMA,
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": driver},
+            "results": [_result(f, index[f.rule], explanation) for f in explanation.findings],
+            "properties": {"kernel": explanation.name, "target": explanation.target, "span_ps": explanation.span_ps,
+                           "simulated": explanation.simulated},
+        }],
+    }  # fmt: skip
+
+
+def _result(f: Finding, index: int, explanation: Explanation) -> dict[str, Any]:
+    weight = (f.saving_ps or f.cost_ps or 0) / explanation.span_ps if explanation.span_ps else 0
+    result: dict[str, Any] = {
+        "ruleId": f.rule,
+        "ruleIndex": index,
+        "level": "warning" if weight >= WARNING_SHARE and f.saving_ps is not None else "note",
+        "message": {"text": f"{f.title}: {f.effect}. {f.message}. {f.advice}"},
+        "properties": {"saving_ps": f.saving_ps, "cost_ps": f.cost_ps, "instructions": f.count},
+    }
+    if f.site:
+        region: dict[str, Any] = {"startLine": max(f.site.line, 1)}
+        if f.source:
+            region["snippet"] = {"text": f.source}
+        result["locations"] = [{"physicalLocation": {"artifactLocation": {"uri": _uri(f.site.file)}, "region": region}}]
+    return result
+
+
+def _uri(file: str) -> str:
+    """Relative to the working directory where the file is under it (what CI expects), else absolute."""
+    path = Path(file)
+    try:
+        return path.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path.as_uri() if path.is_absolute() else path.as_posix()
