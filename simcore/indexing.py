@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from simcore.dtypes import to_dtype
+from simcore.dtypes import cast, to_dtype
 from simcore.errors import KernelError
 from simcore.registers import Register
 from simcore.tensor import DynamicSlice, Tensor, layout, row_major
@@ -26,43 +26,105 @@ def getitem(t: Tensor, key) -> Tensor:
     except TypeError:        # a register or another run-time value
         frozen, cut = None, None
     if cut is None:
-        key, unknown = _resolve_dynamic(t, key)
+        key, moving, unknown = _resolve_dynamic(lay, key, t)
         cut = _cut(lay, key, t)
-        if frozen is not None and not any(isinstance(k, DynamicSlice | Tensor) for k in frozen):
+        if not unknown and frozen is not None and not any(isinstance(k, DynamicSlice | Tensor) for k in frozen):
             lay.getitem[frozen] = cut
         if unknown:
-            cut = (layout(cut[0].shape, cut[0].strides, cut[0].dtype, cut[0].buffer, "scalar"), cut[1])
+            view = layout(cut[0].shape, cut[0].strides, cut[0].dtype, cut[0].buffer, "scalar")
+            return moving_view(t, view, t.offset + cut[1], moving)
     return Tensor(t.storage, cut[0], t.offset + cut[1], t.index)
 
 
-def _resolve_dynamic(t: Tensor, key):
-    """Replace run-time values by integers.  Where only timing is wanted an unknown value counts as 0 and is reported."""
-    unknown = False
-    out = []
-
-    def number(value):
-        nonlocal unknown
-        if isinstance(value, Register | Tensor):
-            known = dynamic_value(value)
-            unknown = True
-            return 0 if known is None else known
-        return value
-
+def _resolve_dynamic(lay, key, t: Tensor):
+    """Split a key into its static part and the run-time values: (key with 0 for them, [(value, elements per unit)], any?)."""
+    ndim = len(lay.shape)
+    if any(k is Ellipsis for k in key):
+        at = next(i for i, k in enumerate(key) if k is Ellipsis)
+        given = sum(k is not None and k is not Ellipsis for k in key)
+        key = key[:at] + (slice(None),) * (ndim - given) + tuple(k for k in key[at + 1:] if k is not Ellipsis)
+    moving, out, dim, unknown = [], [], 0, False
     for k in key:
+        stride = lay.strides[dim] if dim < ndim else 0
+        dim += k is not None
         if isinstance(k, DynamicSlice):
-            start = number(k.start)
-            k = slice(start, start + k.size)
-        elif isinstance(k, slice):
-            start, stop = k.start, k.stop
-            if isinstance(start, Register) and isinstance(stop, Register) and dynamic_value(start) is None:
-                unknown = True
-                k = slice(0, stop.distance(start), k.step)
+            if isinstance(k.start, Register | Tensor):
+                moving.append((k.start, stride))
+                unknown, k = True, slice(0, k.size)
             else:
-                k = slice(number(start), number(stop), k.step)
+                start = int(k.start)
+                k = slice(start, start + k.size)
+        elif isinstance(k, slice) and isinstance(k.start, Register | Tensor):
+            if not isinstance(k.start, Register) or not isinstance(k.stop, Register):
+                raise KernelError(f"{t!r}: a slice with a run-time start must end a constant distance later; use nl.ds(start, size)")
+            moving.append((k.start, stride))
+            unknown, k = True, slice(0, k.stop.distance(k.start), k.step)
+        elif isinstance(k, slice) and isinstance(k.stop, Register | Tensor):
+            k = slice(k.start, int(k.stop), k.step)
         elif isinstance(k, Register | Tensor):
-            k = number(k)
+            moving.append((k, stride))
+            unknown, k = True, 0
         out.append(k)
-    return tuple(out), unknown
+    return tuple(out), moving, unknown
+
+
+def moving_view(t: Tensor, view, start: int, moving) -> Tensor:
+    """A view whose start depends on run-time values: [(register or one-element tile, elements per unit)]."""
+    if t.index is not None:
+        raise KernelError(f"{t!r} already has a run-time address; a view can have one")
+    parts, tiles, known_all = [], [], True
+    for value, unit in moving:
+        if isinstance(value, Register) and not value.frozen:
+            value = value.copy()          # the register may change before the view is used; the access is made with today's value
+        known = dynamic_value(value)
+        known_all = known_all and known is not None
+        start += (known or 0) * unit
+        parts.append((value, unit, known or 0))
+        if isinstance(value, Tensor):
+            tiles.append(value)
+    low, high = view.extent
+    inside = start + low >= 0 and start + high <= storage_elements(t.storage, view.dtype)
+    if inside and not tiles or not known_all:
+        return Tensor(t.storage, view, start if inside else 0, None)
+    return Tensor(t.storage, view, start, ScalarIndex(tuple(parts), tuple(tiles)))
+
+
+def storage_elements(storage, dtype) -> int:
+    return storage.size * storage.dtype.itemsize // dtype.itemsize
+
+
+class ScalarIndex:
+    """A run-time start: read when the view is used, because the tile that holds it may have changed since the view was made."""
+
+    __slots__ = ("parts", "reads")
+
+    def __init__(self, parts, reads: tuple[Tensor, ...]):
+        self.parts, self.reads = parts, reads
+
+    def array(self, t: Tensor, skip: bool = False) -> np.ndarray | None:
+        """The elements now, or None where they lie outside the storage and `skip` allows that."""
+        start = t.offset + sum((dynamic_value(value) - before) * unit for value, unit, before in self.parts)
+        low, high = t.layout.extent
+        size = storage_elements(t.storage, t.dtype)
+        if t.size and not (start + low >= 0 and start + high <= size):
+            if skip:
+                return None
+            bad = start + low if start + low < 0 else start + high - 1
+            raise IndexError(f"index {bad} is out of bounds for axis 0 with size {size} (dynamic offset into {t.name}); pass "
+                             "oob_mode=nisa.oob_mode.skip to leave such an access out")
+        return t.storage.array(t.layout, start)
+
+    def read(self, t: Tensor, skip: bool = False) -> np.ndarray:
+        found = self.array(t, skip)
+        return np.zeros(t.shape, t.dtype.np) if found is None else found
+
+    def write(self, t: Tensor, values: np.ndarray, skip: bool = False) -> None:
+        out = self.array(t, skip)
+        if out is not None:
+            out[...] = cast(values, t.dtype).reshape(out.shape)
+
+    def valid(self, t: Tensor) -> np.ndarray:
+        return np.full(t.shape[0], self.array(t, True) is not None)
 
 
 def dynamic_value(value) -> int | None:
@@ -152,6 +214,14 @@ class RowIndex:
     def __init__(self, rows: Tensor, unit: int, limit: int):
         self.rows, self.unit, self.limit = rows, unit, limit
 
+    @property
+    def reads(self) -> tuple[Tensor, ...]:
+        """Tiles that hold addresses: whoever uses the view reads them too."""
+        return (self.rows,)
+
+    def array(self, t: Tensor) -> np.ndarray:
+        raise KernelError(f"{t!r} gathers rows at run time; only DMA can use it")
+
     def addresses(self, t: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """(element addresses shaped as the view, which rows lie inside the tensor)."""
         rows = self.rows.read()
@@ -172,8 +242,6 @@ class RowIndex:
         return flat[np.where(valid.reshape((-1,) + (1,) * (at.ndim - 1)), at, 0)]
 
     def write(self, t: Tensor, values: np.ndarray, skip: bool = False) -> None:
-        from simcore.dtypes import cast
-
         at, valid = self._checked(t, skip)
         flat = t.storage.data.view(t.dtype.np)
         values = cast(values, t.dtype).reshape(at.shape)
@@ -198,43 +266,45 @@ def access_pattern(t: Tensor, pattern, offset, scalar_offset, vector_offset, ind
     dt = t.dtype if dtype is None else to_dtype(dtype)
     if pattern is None:
         pattern = t.get_pattern()
-    steps = tuple(int(s) for s, _ in pattern)
-    counts = tuple(int(n) for _, n in pattern)
-    unknown = False
+    steps = tuple([int(s) for s, _ in pattern])
+    counts = tuple([int(n) for _, n in pattern])
+    moving = []
     if offset is None:
         start = t.offset * t.dtype.itemsize // dt.itemsize
     elif isinstance(offset, Register | Tensor):
-        known = dynamic_value(offset)
-        start, unknown = (0 if known is None else known), True
+        start = 0
+        moving.append((offset, 1))
     else:
         start = int(offset)
-    scale = storage.dtype.itemsize / dt.itemsize if dt.itemsize != storage.dtype.itemsize else 1
-    index = None
-    kind = None
-    if scalar_offset is not None:
-        known = dynamic_value(scalar_offset) if isinstance(scalar_offset, Register | Tensor) else int(scalar_offset)
-        unit = math.prod(storage.shape[indirect_dim + 1:])
-        start += (known or 0) * unit
-        unknown = True
-    size = int(storage.size * scale)
+    pitch = storage.pitch * storage.dtype.itemsize // dt.itemsize
+    size = storage_elements(storage, dt)
+    if t.buffer.on_chip and counts and counts[0] > 1 and steps[0] not in (0, pitch):
+        raise KernelError(f"the first step of an on-chip access pattern must be the tile's {pitch} elements per partition, not {steps[0]}")
     if vector_offset is not None:
-        if indirect_dim != 0:
-            raise KernelError("vector_offset works on dimension 0 only")
-        unit = math.prod(storage.shape[1:])
-        index, kind = RowIndex(vector_offset, unit, size), "vector"
-        steps = (unit, *steps[1:])
-    elif unknown:
-        kind = "scalar"
-    view = layout(counts, steps, dt, t.buffer, kind)
-    if t.buffer.on_chip and len(counts) and counts[0] > 1 and steps[0] not in (0, int(storage.pitch * scale)):
-        raise KernelError(f"the first step of an on-chip access pattern must be the tile's {int(storage.pitch * scale)} elements per partition, "
-                          f"not {steps[0]}")
+        if indirect_dim != 0 or scalar_offset is not None:
+            raise KernelError(".ap(): vector_offset works on dimension 0 only, and not together with scalar_offset")
+        unit = _unit(t, 0)
+        return Tensor(storage, layout(counts, (unit, *steps[1:]), dt, t.buffer, "vector"), start, RowIndex(vector_offset, unit, size))
+    if scalar_offset is not None:
+        if not -len(t.shape) <= indirect_dim < len(t.shape):
+            raise KernelError(f".ap(): indirect_dim {indirect_dim} is not a dimension of {t!r}")
+        unit = _unit(t, indirect_dim % len(t.shape))
+        if isinstance(scalar_offset, Register | Tensor):
+            moving.append((scalar_offset, unit))
+        else:
+            start += int(scalar_offset) * unit
+    view = layout(counts, steps, dt, t.buffer, "scalar" if moving else None)
+    if moving:
+        return moving_view(t, view, start, moving)
     low, high = view.extent
-    if index is None and not (start + low >= 0 and start + high <= size) and view.size:
-        if kind == "scalar":
-            raise IndexError(f"index {start + high - 1} is out of bounds for axis 0 with size {size} (dynamic offset into {t.name})")
+    if not (start + low >= 0 and start + high <= size) and view.size:
         raise KernelError(f"access pattern {[list(p) for p in pattern]} at offset {start} leaves {t!r}, whose storage has {size} elements")
-    return Tensor(storage, view, start, index)
+    return Tensor(storage, view, start)
+
+
+def _unit(t: Tensor, dim: int) -> int:
+    """Elements from one index of a dimension to the next, as the tensor was before the pattern."""
+    return t.strides[dim] if t.shape[dim] != 1 else math.prod(t.shape[dim + 1:])
 
 
 def vector_select(t: Tensor, dim: int, offsets: Tensor) -> Tensor:

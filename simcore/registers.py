@@ -28,6 +28,10 @@ class Register:
             state.value_needed(f"register {self.name}")
         return self.known
 
+    def copy(self) -> Register:
+        """A register that keeps today's value."""
+        return Register(self.known, self.name, self.origin)
+
     def distance(self, other: Register) -> int:
         root, here = self.origin or (self, 0)
         root2, there = other.origin or (other, 0)

@@ -35,13 +35,15 @@ class Variant:
 
     operands  the tensor operands present, in the order of the row's signature; an instruction's regions follow the same order
     params    every other argument by name (operators, immediates, engine, flags)
+    indexed   how many operands, at the end, are tiles that hold run-time addresses of others (named "dst.index")
     """
 
-    __slots__ = ("row", "index", "operands", "params", "present", "engine", "_named", "__dict__")
+    __slots__ = ("row", "index", "operands", "params", "present", "engine", "indexed", "_named", "__dict__")
 
     def __init__(self, row: Row, index: int, operands: tuple[Operand, ...], params: dict[str, Any], present: tuple[int, ...]):
         self.row, self.index, self.operands, self.params, self.present = row, index, operands, params, present
         self._named = {o.name: o.layout for o in operands}
+        self.indexed = 0
 
     @property
     def name(self) -> str:

@@ -57,6 +57,8 @@ def emit(rec: Recorder, v: Variant, args: tuple, name) -> NkiInstruction:
         access.append(rec.region(t) if region is None else region)
     if v.row.many is not None:
         access.extend([rec.region(t) for t in args[v.row.many]])
+    if v.indexed:
+        access.extend(_index_regions(rec, v, args))
     if name is not None:
         rec.labels[number] = name
     if v.resets_psum:
@@ -65,6 +67,20 @@ def emit(rec: Recorder, v: Variant, args: tuple, name) -> NkiInstruction:
         row = v.row
         row.values_fn(*[args[i] for i in row.values_args])
     return NkiInstruction(number)
+
+
+def _index_regions(rec: Recorder, v: Variant, args: tuple) -> list[int]:
+    """Regions of the tiles that hold run-time addresses, as many as the variant has operands for."""
+    found = [rec.region(tile) for t in _tensors(v, args) for tile in _addresses(t)][:v.indexed]
+    return found + [found[-1] if found else rec.region(args[v.present[0]])] * (v.indexed - len(found))
+
+
+def _tensors(v: Variant, args: tuple) -> list[Tensor]:
+    return [args[i] for i in v.present] + (list(args[v.row.many]) if v.row.many is not None else [])
+
+
+def _addresses(t: Tensor) -> tuple[Tensor, ...]:
+    return getattr(t.index, "reads", ())
 
 
 def _reset_accumulation(t: Tensor) -> None:
@@ -105,7 +121,11 @@ def _new_variant(rec: Recorder, row: Row, args: tuple, key) -> Variant:
             params[p.name] = value
         else:
             raise NkiValidationError(f"nisa.{row.name}: {p.name} must be a tile, not {_describe(value)}")
-    v = Variant(row, len(rec.variant_list), (*operands, *many), params, tuple(present))
+    plain = (*operands, *many)
+    tensors = [args[i] for i in present] + (list(args[row.many]) if row.many is not None else [])
+    index = [Operand(f"{o.name}.index", "r", tile.layout) for o, t in zip(plain, tensors, strict=True) for tile in _addresses(t)]
+    v = Variant(row, len(rec.variant_list), (*plain, *index), params, tuple(present))
+    v.indexed = len(index)
     v.engine = choose_engine(v)
     for check in row.check_fns:
         check(v)

@@ -108,13 +108,24 @@ def dma_compute(dst: Update, srcs: ReadMany, reduce_op, scales=None, unique_indi
     """dst = sum of srcs in float32 (read-modify-write where an operand is indirect)."""
 
 
+@dma_compute.resolve
+def _(rec, dst, srcs, reduce_op, scales, unique_indices, oob_mode):
+    if isinstance(reduce_op, list | tuple):       # up to release 0.2: (dst, srcs, scales, reduce_op)
+        reduce_op, scales = scales, reduce_op
+    return dst, srcs, reduce_op, tuple(scales) if scales.__class__ is list else scales, unique_indices, oob_mode
+
+
 @dma_compute.check
 def _(v):
-    srcs = [o for o in v.operands if o.name != "dst"]
+    srcs = [o for o in v.operands if o.name.startswith("srcs") and not o.name.endswith(".index")]
     require(1 <= len(srcs) <= 16, f"nisa.dma_compute: {len(srcs)} sources; 1 to 16 are possible")
     for o in srcs:
         require(o.layout.size == v["dst"].size, f"nisa.dma_compute: {o.name} has {o.layout.size} elements, dst has {v['dst'].size}")
     require(to_operator(v.params["reduce_op"]) is to_operator("add"), "nisa.dma_compute: reduce_op must be nl.add")
+    scales = v.params["scales"]
+    require(scales is None or all(float(s) == 1.0 for s in scales), f"nisa.dma_compute: scales must all be 1.0, not {scales}")
+    indirect = any(o.layout.indirect == "vector" for o in v.operands)
+    require(not indirect or len(srcs) == 2, f"nisa.dma_compute: {len(srcs)} sources with run-time rows; exactly 2 are possible")
 
 
 @dma_compute.values
@@ -208,6 +219,11 @@ def _(dst, data):
 @instruction(engines=(VECTOR,), opcode="STREAM_SHUFFLE")
 def nc_stream_shuffle(dst: Update, src: Read, shuffle_mask):
     """Within each 32 partitions: dst[i] = src[shuffle_mask[i]]; 255 leaves dst[i]."""
+
+
+@nc_stream_shuffle.resolve
+def _(rec, dst, src, shuffle_mask):
+    return dst, src, tuple(shuffle_mask) if shuffle_mask.__class__ is list else shuffle_mask
 
 
 @nc_stream_shuffle.check
