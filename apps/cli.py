@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from simcore.apps import commands
+from simcore.apps.qwen3.commands import app as qwen3
 from simcore.errors import SimcoreError
 
 _HELP = """Run unmodified NKI kernels on this computer and see what a NeuronCore would do, when, and why.
@@ -40,6 +41,7 @@ def _options(
 
 for _command in commands.COMMANDS:
     app.command(_command.__name__.replace("_", "-"))(_command)
+app.add_typer(qwen3, name="qwen3")
 
 
 def main(arguments: list[str] | None = None) -> None:

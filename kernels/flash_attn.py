@@ -222,10 +222,13 @@ def probabilities(live, scale):
 def copy_transposed(live):
     """The transposed probabilities from PSUM to SBUF, where a stationary operand has to be."""
     live["p"] = []
-    for index, turned in enumerate(live.pop("turned")):
+    banks = live.pop("turned")
+    for index, turned in enumerate(banks):
         p = nl.ndarray(turned.shape, dtype=turned.dtype, buffer=nl.sbuf)
-        # Vector has to search the scores and Scalar to exponentiate them: they share what is left.
-        engine = nisa.engine.scalar if index % 2 == 0 else nisa.engine.vector
+        # Vector has to search the scores and Scalar to exponentiate them: they share what is left, Scalar taking the
+        # first bank, which is transposed while it still works on the second.
+        first = index == 0 and len(banks) > 1
+        engine = nisa.engine.scalar if first else nisa.engine.vector
         nisa.tensor_copy(dst=p, src=turned, engine=engine)
         live["p"].append(p)
 

@@ -163,17 +163,35 @@ def test_row_reduce(operator, dims):
 
 
 def test_pointwise_chain_over_strided_and_repeated_operands():
-    """softmax-like arithmetic over a transposed view, with one value for each row and one for each column."""
+    """softmax-like arithmetic with one value for each row and one for each column, results in two layouts."""
     x, row, column = normal(3, 200, 64), normal(3, 200, seed=1), normal(64, seed=2)
-    views = (((200 * 64, 64, 1), 0), ((200, 1, 0), 0), ((0, 0, 1), 0))
-    chain = (("subtract", (0, 1), "float32"), ("exp", (3,), "float32"), ("multiply", (4, 0.5), "float32"), ("add", (5, 2), "bfloat16"))
-    scaled, total = run(kernel("pointwise", "pointwise"), [x, row, column], views, ((3,), (200,), (64,)), chain, (5, 6))
+    reads = (((200 * 64, 64, 1), 0), ((200, 1, 0), 0), ((0, 0, 1), 0))
+    chain = (("subtract", (0, 1), "float32"), ("exp", (3,), "float32"), ("multiply", (4, 0.5), "float32"),
+             ("add", (5, 2), "bfloat16"), ("max", (5,), "float32"))
+    writes = ((200 * 64, 64, 1), (64, 3 * 64, 1), (200, 1, 0))
+    scaled, total, top = run(kernel("pointwise", "pointwise"), [x, row, column], reads, ((3,), (200,), (64,)), chain,
+                             (5, 6, 7), writes, (x.size, x.size, 600))
     exact = 0.5 * np.exp(x - row[:, :, None])
-    close(scaled, exact, "float32")
-    close(total, exact + column, "bfloat16")
+    close(scaled.reshape(x.shape), exact, "float32")
+    close(total.reshape(200, 3, 64).swapaxes(0, 1), exact + column, "bfloat16")
+    close(top.reshape(3, 200), exact.max(2), "float32")
 
 
-SCRIPTS = ["tensor_add", "softmax", "rmsnorm", "matmul", "naive_attn", "flash_attn", "pointwise", "row_reduce", "batched_matmul"]
+@pytest.mark.parametrize("shape", [(2, 300, 64), (1, 128, 200), (3, 2200, 32)])
+def test_batched_transpose(shape):
+    x = normal(*shape, dtype="bfloat16")
+    b, m, n = shape
+    out = run(kernel("batched_transpose", "batched_transpose"), x, shape, (m * n, n, 1))
+    np.testing.assert_array_equal(out, x.swapaxes(1, 2))
+
+
+def test_embedding():
+    table, ids = normal(50, 96), np.random.default_rng(1).integers(0, 50, (200, 1), dtype=np.int32)
+    np.testing.assert_array_equal(run(kernel("embedding", "embedding"), table, ids), table[ids[:, 0]])
+
+
+SCRIPTS = ["tensor_add", "softmax", "rmsnorm", "matmul", "naive_attn", "flash_attn", "pointwise", "row_reduce", "batched_matmul",
+           "batched_transpose", "concat", "embedding"]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

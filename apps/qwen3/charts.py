@@ -54,7 +54,9 @@ def _first(predictions: Sequence[Prediction], part: str) -> int:
     return next(i for i, p in enumerate(predictions) if part in p.by_part())
 
 
-def operators_under_the_roof(predictions: Sequence[Prediction], output: str | Path, theme: palette.Theme = "light") -> None:
+def operators_under_the_roof(
+    predictions: Sequence[Prediction], output: str | Path, theme: palette.Theme = "light"
+) -> None:
     """Every operator as a point, as large as its time: intensity (FLOP per HBM byte) against rate, under the chip's roof."""
     surface = palette.SURFACES[theme]
     machine = load_machine(predictions[0].target)
@@ -100,7 +102,9 @@ def growth(predictions: Sequence[Prediction], output: str | Path, theme: palette
         layers = sorted({p.layers for p in predictions})
         for attention in dict.fromkeys(p.attention for p in predictions):
             for i, n in enumerate(layers):
-                mine = sorted((p for p in predictions if p.attention == attention and p.layers == n), key=lambda p: p.length)
+                mine = sorted(
+                    (p for p in predictions if p.attention == attention and p.layers == n), key=lambda p: p.length
+                )
                 if not mine:
                     continue
                 colour, marker = ink.get(attention, ("#888888", "^"))

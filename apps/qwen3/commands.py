@@ -23,11 +23,15 @@ Layers = Annotated[int, typer.Option("--layers", min=1, help="Cut the model to s
 Seq = Annotated[int, typer.Option("--seq", min=2, help="Tokens.")]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Prompts at once.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="bfloat16 or float32.")]
-Target = Annotated[str, typer.Option("--target", "-t", metavar="CHIP", help="trn1, trn2, trn3 or a machine .toml file.")]
+Target = Annotated[
+    str, typer.Option("--target", "-t", metavar="CHIP", help="trn1, trn2, trn3 or a machine .toml file.")
+]
 Rule = Annotated[str, typer.Option("--fusion", help="none, pointwise or rows: what shares a pass over HBM.")]
 Decode = Annotated[bool, typer.Option("--decode", help="One token with a cache of --seq, instead of a prompt.")]
 Attention = Annotated[str, typer.Option("--attention", help="eager, flash or both.")]
-Picture = Annotated[Path | None, typer.Option(metavar="PATH", help="Write this picture (PNG, SVG or PDF).", show_default=False)]
+Picture = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="Write this picture (PNG, SVG or PDF).", show_default=False)
+]
 
 
 @app.command()
@@ -52,7 +56,9 @@ def swap(size: Size = "0.6B", layers: Layers = 2, seq: Seq = 256, dtype: Dtype =
         model.set_attn_implementation(name)
         output = model(input_ids=ids, use_cache=False).last_hidden_state
     cosine, mse = attention.agreement(output, reference)
-    print(f"Qwen3-{size}, {layers} layers, {seq} tokens, {dtype}: attention by {kernel.__name__}, {len(launches)} launches")
+    print(
+        f"Qwen3-{size}, {layers} layers, {seq} tokens, {dtype}: attention by {kernel.__name__}, {len(launches)} launches"
+    )
     print(f"cosine similarity {cosine:.6f}, mean squared error {mse:.3g} against eager attention")
 
 
@@ -146,7 +152,9 @@ def _attentions(given: str, decode: bool) -> tuple[str, ...]:
         raise UsageError(f"--attention is eager, flash or both, not {given!r}")
     if decode:
         if given == "flash":
-            raise UsageError("a decode step has one query, and the flash kernel needs a multiple of 128: use --attention eager")
+            raise UsageError(
+                "a decode step has one query, and the flash kernel needs a multiple of 128: use --attention eager"
+            )
         return ("eager",)
     return ("eager", "flash") if given == "both" else (given,)
 
@@ -184,7 +192,13 @@ def _progress(what: str) -> Iterator[Callable[[int, int, str], None] | None]:
     if not console.is_terminal:
         yield None
         return
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
     with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total, name: bar.update(task, completed=done, total=total, description=name)

@@ -55,7 +55,7 @@ class Launch:
 
     tensors    (storage, dtype, shape) of each tensor argument; `arguments` refers to them by Slot
     results    storages the kernel's outputs become, each as a flat row-major array
-    operators  names of the graph's nodes it does
+    operators  names of the graph's nodes it does; shapes: of what they read and write, as they see it
     """
 
     kernel: str
@@ -67,6 +67,7 @@ class Launch:
     label: str
     module: str
     operators: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...] = ()
 
     @property
     def signature(self) -> tuple:
@@ -398,6 +399,7 @@ def _launch(op: Op, kernel: str, function: str, tensors, arguments, results, **o
         " + ".join(dict.fromkeys(op.names)),
         op.module,
         tuple(dict.fromkeys(op.nodes)),
+        tuple(v.shape for v in (*op.inputs, *(v for _, _, v in op.steps), op.out)),
     )
 
 

@@ -39,7 +39,9 @@ def shapes(launch: Launch) -> list[Any]:
     return [TensorSpec(shape, to_dtype(dtype)) for _, dtype, shape in launch.tensors]
 
 
-def run(graph: Graph, launches: list[Launch], model: Any, inputs: Mapping[str, np.ndarray], *, target: str = "trn2") -> np.ndarray:
+def run(
+    graph: Graph, launches: list[Launch], model: Any, inputs: Mapping[str, np.ndarray], *, target: str = "trn2"
+) -> np.ndarray:
     """Every launch with values, one after the other on the simulated chip: the model's output as its kernels compute it."""
     import simcore
 
@@ -60,7 +62,9 @@ def run(graph: Graph, launches: list[Launch], model: Any, inputs: Mapping[str, n
             memory[name] = np.asarray(out).reshape(-1)
     result = graph.result
     return np.lib.stride_tricks.as_strided(
-        memory[result.base][result.offset :], result.shape, tuple(s * memory[result.base].itemsize for s in result.strides)
+        memory[result.base][result.offset :],
+        result.shape,
+        tuple(s * memory[result.base].itemsize for s in result.strides),
     ).copy()
 
 

@@ -112,8 +112,8 @@ def part_of(launch: Launch, length: int) -> str:
     if launch.kernel == "flash_attn":
         return "attention"
     if last == "self_attn":
-        largest = max((n for _, _, shape in launch.tensors for n in [_volume(shape)]), default=0)
-        if launch.label == "bmm" or largest >= length * length:
+        scores = any(len(s) > 2 and s[-1] == length and s[-2] in (1, length) for s in launch.shapes)
+        if launch.label == "bmm" or scores:
             return "attention"
         return "attention layout" if launch.kernel == "batched_transpose" or launch.label == "copy" else "rotary"
     return "residual" if last.isdigit() else "mask and inputs"
@@ -133,7 +133,9 @@ def predict(of: Size, *, layers: int, length: int, attention: str = "eager", dty
 
     progress  called with (done, of how many, what is next) before each kind of launch
     """
-    launches, counts, traffic = kinds(of, layers=layers, length=length, attention=attention, dtype=dtype, batch=batch, rule=rule, decode=decode)
+    launches, counts, traffic = kinds(
+        of, layers=layers, length=length, attention=attention, dtype=dtype, batch=batch, rule=rule, decode=decode
+    )
     from simcore.machine import load_machine
 
     machine = load_machine(target)
@@ -259,6 +261,7 @@ def _time(launch: Launch, machine: Any) -> Timed:
         hbm_read_bytes=int(columns.hbm_read_bytes.sum()),
         hbm_write_bytes=int(columns.hbm_write_bytes.sum()),
         flops=int(columns.flops.sum()),
-        busy_ps={e: int(timeline.busy_ps(e)) for e in ("Tensor", "Vector", "Scalar", "GpSimd")} | {"DMA": int(timeline.dma_busy_ps())},
+        busy_ps={e: int(timeline.busy_ps(e)) for e in ("Tensor", "Vector", "Scalar", "GpSimd")}
+        | {"DMA": int(timeline.dma_busy_ps())},
         instructions=len(columns.start_ps),
     )

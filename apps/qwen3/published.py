@@ -17,7 +17,7 @@ class Published:
 
     device_ps: int
     prompts_per_second: float
-    about: bool = False        # the device time is given in words ("almost a quarter of a second")
+    about: bool = False  # the device time is given in words ("almost a quarter of a second")
 
     @property
     def end_to_end_ps(self) -> int:
@@ -33,7 +33,9 @@ EAGER = Published(device_ps=2_812 * 10**9, prompts_per_second=0.35)
 FLASH = Published(device_ps=250 * 10**9, prompts_per_second=2.99, about=True)
 
 
-def find(*, size: str, layers: int, length: int, batch: int, target: str, attention: str, decode: bool) -> Published | None:
+def find(
+    *, size: str, layers: int, length: int, batch: int, target: str, attention: str, decode: bool
+) -> Published | None:
     """The measurement of this configuration, where there is one."""
     if (size, layers, length, batch, target, decode) != ("0.6B", 4, 16_384, 1, "trn2", False):
         return None

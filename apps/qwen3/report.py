@@ -30,8 +30,8 @@ def operators(p: Prediction, most: int | None = None) -> Table:
             format.digits(t.intensity) if t.intensity else format.MISSING,
         ))  # fmt: skip
     if len(rows) > len(shown):
-        rest = sum(r.total_ps for r in rows[len(shown):])
-        count = sum(r.count for r in rows[len(shown):])
+        rest = sum(r.total_ps for r in rows[len(shown) :])
+        count = sum(r.count for r in rows[len(shown) :])
         lines.append(("", f"{len(rows) - len(shown)} more", "", str(count), "", format.time(rest), format.percent(rest / p.device_ps),
                       "", "", ""))  # fmt: skip
     return Table(title(p), ("part", "operator", "kernel", "runs", "each", "total", "share", "bound, each", "HBM", "FLOP/B"),
@@ -50,7 +50,10 @@ def parts(predictions: Sequence[Prediction]) -> Table:
         line = [name]
         for p in predictions:
             ps = p.by_part().get(name, 0)
-            line += [format.time(ps) if ps else format.MISSING, format.percent(ps / p.device_ps) if ps else format.MISSING]
+            line += [
+                format.time(ps) if ps else format.MISSING,
+                format.percent(ps / p.device_ps) if ps else format.MISSING,
+            ]
         lines.append(tuple(line))
     start = [x for p in predictions for x in (format.time(p.start_ps), format.percent(p.start_ps / p.device_ps))]
     lines.append(("start of the program", *start))
@@ -67,7 +70,9 @@ def verdict(predictions: Sequence[Prediction]) -> list[str]:
     """Sentences: the totals, beside what was measured where something was, and what the prediction leaves out."""
     lines = []
     for p in predictions:
-        line = f"{p.attention}: {format.time(p.device_ps)} on the device, {format.digits(p.prompts_per_second)} prompts/s"
+        line = (
+            f"{p.attention}: {format.time(p.device_ps)} on the device, {format.digits(p.prompts_per_second)} prompts/s"
+        )
         m = measured_of(p)
         if m is None:
             lines.append(f"{line}; nothing was measured for this configuration")
@@ -97,7 +102,15 @@ def speed_up(predictions: Sequence[Prediction]) -> list[str]:
 
 
 def measured_of(p: Prediction) -> Published | None:
-    return find(size=p.size, layers=p.layers, length=p.length, batch=p.batch, target=p.target, attention=p.attention, decode=p.decode)
+    return find(
+        size=p.size,
+        layers=p.layers,
+        length=p.length,
+        batch=p.batch,
+        target=p.target,
+        attention=p.attention,
+        decode=p.decode,
+    )
 
 
 def onion(p: Prediction) -> Table:
