@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 from handmade import NS, pipeline, random_rows
+from rich.cells import cell_len
 from textual.widgets import Footer, Input
 
 from simcore.errors import UsageError
@@ -101,6 +102,7 @@ EFFECTS: dict[str, Effect] = {
     "panel source": shows("source"),
     "panel waits": shows("chain"),
     "panel now": shows("moment"),
+    "panel summary": shows("overview"),
     "next panel": shows("source"),
     "panels": Effect(lambda a, b, s: s.panels == "large"),
     "theme": Effect(lambda a, b, s: not s.inks.dark and s.app.theme == "simcore-light"),
@@ -243,6 +245,31 @@ async def test_every_command_of_the_palette_runs(app):
                 app.pop_screen()
                 await pilot.pause()
         assert app.main.view.matches.query.text == "line:pipeline.py:9"
+
+
+async def test_names_from_a_file_are_neither_markup_nor_escape_sequences():
+    t = pipeline(2)
+    odd = replace(
+        t,
+        name="[red]x[/red] [/]\x1b[2J",
+        opcodes=("X[0]\x1b[31m", "[/b]", "[bold]矩阵", "T"),
+        strings=("dst[0] [/x]\x07",),
+        sites=tuple(replace(s, file="[a/b].py", function="f[0]") for s in t.sites),
+        sources={"[a/b].py": "x[/1]\x1b]0;title\x07 # 矩阵\n" * 20},
+    )
+    app = TimelineApp([odd])
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("slash", *"text:[", "enter", "r", "ctrl+p")
+        await pilot.pause()
+        await app.workers.wait_for_complete()
+        await pilot.press(*"find")
+        await app.workers.wait_for_complete()
+        await pilot.press("escape")
+        lines = screen_text(app)
+        text = "\n".join(lines)
+        assert "[red]x[/red] [/]" in text and "[/b]" in text and "x[/1]" in text
+        assert "\x1b" not in text and "\x07" not in text
+        assert all(cell_len(line) == 120 for line in lines)
 
 
 async def test_the_help_names_every_key(app):

@@ -18,6 +18,7 @@ from simcore.timeline import ClockStates, Dependences, DmaTransfers, Instruction
 from simcore.viz.tui.arrange import arrange
 from simcore.viz.tui.model import facts, find, moves, query, why
 from simcore.viz.tui.model.graphs import Steps, bandwidth, graphs
+from simcore.viz.tui.model.overview import overview
 from simcore.viz.tui.model.runs import Item, Runs, align
 from simcore.viz.tui.model.spans import Spans, cells
 from simcore.viz.tui.model.view import Matches, View, choose, open_view, undo
@@ -509,6 +510,16 @@ def test_the_now_panel_sums_up_a_marked_stretch():
     said = text(facts.moment(view))
     assert "marked 900 ns" in said and "Tensor" in said and " 22 % busy  1 instruction start" in said
     assert "DMA         50 % busy" in said, said
+
+
+def test_the_summary_panel_says_where_the_time_goes():
+    said = text(overview(view_of(pipeline(4)))).splitlines()
+    assert said[0].startswith("span 3.60 µs  bound DMA 1.80 µs (50 %)  HBM 512 KiB")
+    assert said[2].split() == ["T", "Tensor", "800", "ns", "22%", "22%", "m", "dma", "2.30", "µs"]
+    assert "handoff" not in said[-1] and said[-1].split() == ["D", "DMA", "1.80", "µs", "50%", "39%"]
+    both = text(overview(view_of(pipeline(4), pipeline(2)))).splitlines()
+    assert both[0].startswith("A span 3.60 µs") and both[1].startswith("B span 1.80 µs")
+    assert both[3].startswith("A T Tensor") and both[4].startswith("B T Tensor") and "B/A 0.500x" in both[4]
 
 
 def test_long_lines_with_a_label_go_on_below_it():

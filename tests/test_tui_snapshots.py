@@ -22,6 +22,7 @@ SCENES = {
     "marked": ([pipeline], ("v", *["greater_than_sign"] * 6, "4")),
     "unfolded": ([pipeline], ("d", "j", "j", "j")),
     "two-runs": ([pipeline, lambda: pipeline(2, "shorter")], ("4",)),
+    "summary": ([pipeline, lambda: pipeline(2, "shorter")], ("5",)),
     "many": ([lambda: random_rows(3000)], ("y", "W")),
     "many-closer": ([lambda: random_rows(3000)], ("slash", *"engine:vector", "enter", *["i"] * 7)),
     "help": ([pipeline], ("question_mark",)),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
+from rich.markup import escape
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
@@ -15,6 +17,7 @@ from simcore.viz.tui.keys import KEYS
 from simcore.viz.tui.model import find, query
 from simcore.viz.tui.model.runs import align
 from simcore.viz.tui.model.view import Matches
+from simcore.viz.tui.model.words import printable
 from simcore.viz.tui.screen import TimelineScreen
 
 
@@ -65,9 +68,9 @@ class TimelineApp(App[None]):
         try:
             path.write_text(standalone(self.export_screenshot(title=name, simplify=True)), encoding="utf-8")
         except OSError as e:
-            self.notify(f"could not write {path}: {e.strerror}", severity="error")
+            self.notify(f"could not write {path}: {e.strerror}", severity="error", markup=False)
         else:
-            self.notify(f"wrote {path}")
+            self.notify(f"wrote {path}", markup=False)
 
     # ------------------------------------------------------------------------------------ command palette
 
@@ -82,18 +85,15 @@ class TimelineApp(App[None]):
                 name = f"{key.title[0].upper()}{key.title[1:]} ({key.shown})"
                 yield SystemCommand(name, key.help, lambda action=action: main.run_action(action))
         yield SystemCommand("Change theme", "choose among all themes", self.action_change_theme)
+        # names of opcodes and files are not ours: a bracket in one is no markup
         for opcode in sorted({o for t in self.runs.timelines for o in t.opcodes}):
-            yield SystemCommand(
-                f"Find {opcode}", "go to the next instruction of this opcode", lambda o=opcode: self._find(f"op:{o}")
-            )
-            yield SystemCommand(
-                f"Filter {opcode}", "dim everything but this opcode", lambda o=opcode: self._filter(f"op:{o}")
-            )
-        for site in sorted({(s.file, s.line) for t in self.runs.timelines for s in t.sites}):
-            where = f"{site[0].rsplit('/', 1)[-1]}:{site[1]}"
-            yield SystemCommand(
-                f"Line {where}", "dim everything this line did not issue", lambda w=where: self._filter(f"line:{w}")
-            )
+            name, text = escape(printable(opcode)), f"op:{opcode}"
+            yield SystemCommand(f"Find {name}", "go to the next of this opcode", partial(self._find, text))
+            yield SystemCommand(f"Filter {name}", "dim everything but this opcode", partial(self._filter, text))
+        for file, line in sorted({(s.file, s.line) for t in self.runs.timelines for s in t.sites}):
+            where = f"{file.replace(chr(92), '/').rsplit('/', 1)[-1]}:{line}"
+            help = "dim everything this line did not issue"
+            yield SystemCommand(f"Line {escape(printable(where))}", help, partial(self._filter, f"line:{where}"))
 
     def _find(self, text: str) -> None:
         if self.main is not None and self.main.view is not None:

@@ -48,5 +48,5 @@ def arrange(width: int, height: int, lanes: int, graphs: int, panels: str = "nor
         graph, left = graph + 1, left - graphs
     if panel:
         panel += left
-    count = 1 if width < 100 else 2 if width < 150 else 3 if width < 190 else 4
+    count = 1 if width < 100 else 2 if width < 150 else 3 if width < 180 else 4
     return Arrangement(axis, lane, shown_lanes * lane + int(legend), legend, graph, shown_graphs * graph, panel, count)

@@ -109,6 +109,8 @@ KEYS: tuple[Key, ...] = (
     Key("3", "panel waits", "panel: the chain of waits before and after it", LOOK, action="panel('chain')"),
     Key("4", "panel now", "panel: every engine, queue and memory at the cursor, or in the marked stretch", LOOK,
         action="panel('moment')"),
+    Key("5", "panel summary", "panel: each engine's busy time, share of the critical path, and what it idles for", LOOK,
+        action="panel('overview')"),
     Key("tab", "next panel", "next panel", LOOK, action="next_panel"),
     Key("p", "panels", "panels larger, away, back", LOOK, action="panels"),
     Key("t", "theme", "next of simcore's themes (the command palette has all)", LOOK, action="app.theme"),

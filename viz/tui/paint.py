@@ -16,9 +16,10 @@ from simcore.viz import palette
 from simcore.viz.tui.inks import Inks, blend, readable, style
 from simcore.viz.tui.model.graphs import Graph
 from simcore.viz.tui.model.runs import Lane
-from simcore.viz.tui.model.spans import Cells
+from simcore.viz.tui.model.spans import Cells, Spans
 from simcore.viz.tui.model.view import View
 from simcore.viz.tui.model.window import precise, ticks
+from simcore.viz.tui.model.words import printable
 
 GUTTER = 18
 """Columns left of the time axis: marker, name, figure."""
@@ -96,9 +97,8 @@ def look(lane: Lane, inks: Inks) -> Look:
             lane.names,
         )
     order = by_time(lane)
-    return Look(
-        {k: inks.shade(lane.engine, rank) for rank, k in enumerate(order)}, letters(order, lane.names), lane.names
-    )
+    names = tuple(printable(name, narrow=True) for name in lane.names)
+    return Look({k: inks.shade(lane.engine, rank) for rank, k in enumerate(order)}, letters(order, names), names)
 
 
 def by_time(lane: Lane) -> list[int]:
@@ -202,11 +202,15 @@ def _crowds(
         if kind[first] < 0 or until - first < 5:
             continue
         k = int(kind[first])
-        ends = edges[[first, until]]
-        count = sum(int(np.diff(np.searchsorted(p.by_kind[k].start, ends))[0]) for p in lane.parts if k in p.by_kind)
+        count = sum(_between(p.by_kind[k], edges[first], edges[until]) for p in lane.parts if k in p.by_kind)
         room, name = until - first - 2, looks.names[k]
         text = next((t for t in (f"{name} ×{fmt.number(count)}", name, looks.letter.get(k, "?")) if len(t) <= room), "")
         row.put(first + 1, text, readable(looks.colour[k]), looks.colour[k])
+
+
+def _between(spans: Spans, start_ps: int, end_ps: int) -> int:
+    """How many intervals have a part in a stretch of time."""
+    return int(np.searchsorted(spans.start, end_ps) - np.searchsorted(spans.end, start_ps, "right"))
 
 
 def _names(rows: list[Row], cells: Cells, lane: Lane, looks: Look, inks: Inks) -> None:
@@ -280,7 +284,7 @@ def _chosen(rows: list[Row], view: View, lane: Lane, inks: Inks) -> None:
         row.put(first, CHOSEN * room, inks.background, inks.text, bold=True)
         return
     place = lane.place(view.item.row)
-    name = lane.names[lane.kind[place]] if place is not None else ""
+    name = printable(lane.names[lane.kind[place]], narrow=True) if place is not None else ""
     row.put(first, ("[" + name)[: room - 1], inks.background, inks.text, bold=True)
     row.put(last, "]", inks.background, inks.text, bold=True)
 
@@ -304,7 +308,7 @@ def paint_graph(view: View, graph: Graph, inks: Inks, height: int) -> list[Strip
     if 0 <= column < view.width:
         for row in rows:
             row.put(column, CURSOR if row.text[column] == " " else row.text[column], inks.accent, bold=True)
-    title = f"{view.runs.title(graph.run)} {graph.name}".strip()
+    title = f"{view.runs.title(graph.run)} {printable(graph.name, narrow=True)}".strip()
     first = gutter(inks, title, graph.text(graph.steps.at(view.time_ps)), colour)
     top = ("of " if graph.capacity else "max ") + graph.text(graph.top)
     gutters = [first, gutter(inks, "", top, colour)] + [gutter(inks, "", "", colour)] * height

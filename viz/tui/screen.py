@@ -22,6 +22,7 @@ from simcore.viz.tui.keys import KEYS
 from simcore.viz.tui.model import find, moves
 from simcore.viz.tui.model.runs import Runs
 from simcore.viz.tui.model.view import View, open_view
+from simcore.viz.tui.model.words import printable
 from simcore.viz.tui.widgets.panels import PANELS, Panel
 from simcore.viz.tui.widgets.timeline import Axis, Graphs, Lanes, Minimap, OnAxis
 
@@ -121,7 +122,7 @@ class TimelineScreen(Screen[None]):
     def watch_view(self, old: View | None, new: View | None) -> None:
         if new is None or not self.is_mounted:
             return
-        self.query_one("#note", Static).update(Text(status(new), no_wrap=True, overflow="ellipsis"))
+        self.query_one("#note", Static).update(Text(printable(status(new)), no_wrap=True, overflow="ellipsis"))
         if old is not None and (old.folded != new.folded or old.critical != new.critical):
             self._arrange()
 
@@ -224,7 +225,7 @@ def title(runs: Runs, moved: tuple[int, ...]) -> Text:
     text = "  │  ".join(parts)
     if len(runs.timelines) == 2 and spans[0]:
         text = f"B/A {fmt.ratio(spans[1] / spans[0])}  │  {text}"
-    return Text(text, no_wrap=True, overflow="ellipsis")
+    return Text(printable(text), no_wrap=True, overflow="ellipsis")
 
 
 def status(view: View) -> str:

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from simcore.analysis import critical_path, kernel_rows, span_ps
+from simcore.summary import Summary, summarize
 from simcore.viz.tui.model import query as queries
 from simcore.viz.tui.model.query import Query
 from simcore.viz.tui.model.runs import Item, Lane, Runs
@@ -28,6 +29,10 @@ class Model:
     @cached_property
     def waits(self) -> tuple[Waits, ...]:
         return tuple(Waits(t) for t in self.runs.timelines)
+
+    @cached_property
+    def summaries(self) -> tuple[Summary, ...]:
+        return tuple(summarize(t) for t in self.runs.timelines)
 
     @cached_property
     def paths(self) -> tuple[Lane, ...]:
@@ -51,7 +56,7 @@ class Model:
             self.on_path(lane) if lane.engine != "Critical" else None
             self.gaps(lane)
             _ = lane.ordered_ends
-        _ = self.runs.everything
+        _ = self.runs.everything, self.summaries
 
     @cached_property
     def whole(self) -> Window:

@@ -9,7 +9,9 @@ from textual.strip import Strip
 
 from simcore.viz.tui.inks import Inks, style
 from simcore.viz.tui.model import facts
+from simcore.viz.tui.model.overview import overview
 from simcore.viz.tui.model.view import View
+from simcore.viz.tui.model.words import printable
 from simcore.viz.tui.widgets.base import Drawn
 
 PANELS: dict[str, tuple[str, Callable[[View, int], list[facts.Line]]]] = {
@@ -17,6 +19,7 @@ PANELS: dict[str, tuple[str, Callable[[View, int], list[facts.Line]]]] = {
     "source": ("2 Source", facts.source),
     "chain": ("3 Waits", lambda view, height: facts.chain(view, max(height, 12))),
     "moment": ("4 Now", lambda view, height: facts.moment(view)),
+    "overview": ("5 Summary", lambda view, height: overview(view)),
 }
 """By name: title with its key, and its lines for a view and a height."""
 
@@ -54,7 +57,7 @@ class Panel(Drawn):
 
 
 def line_strip(line: facts.Line, inks: Inks, width: int) -> Strip:
-    segments = [Segment(text.replace("\n", " "), inks.role(role)) for text, role in line]
+    segments = [Segment(printable(text), inks.role(role)) for text, role in line]
     strip = Strip(segments)
     if strip.cell_length > width > 1:
         strip = Strip([*strip.crop(0, width - 1), Segment("…", style(inks.muted, None))])
