@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +11,32 @@ from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
-from simcore.errors import UsageError
 from simcore.explain import RULES, Explanation, Finding
 from simcore.explain import explain as analyse
 from simcore.timeline import Timeline
 from simcore.viz import format, palette
 from simcore.viz.text import table
 
-FORMATS = ("text", "json", "sarif")
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 WARNING_SHARE = 0.10
 """A finding that saves at least this part of the run is a warning in SARIF, a smaller one a note."""
 
 
-def explain(timeline: Timeline, format: str = "text", theme: palette.Theme = "dark") -> Group | str:
-    """The explanation of a timeline: something rich prints, or JSON or SARIF text.  Raises UsageError."""
-    if format not in FORMATS:
-        raise UsageError(f"there is no format {format!r}; choose one of {', '.join(FORMATS)}")
-    explanation = analyse(timeline)
-    if format == "json":
-        return json.dumps(explanation.to_dict(), indent=1, ensure_ascii=False) + "\n"
-    if format == "sarif":
-        return json.dumps(sarif(explanation), indent=1, ensure_ascii=False) + "\n"
-    return render(explanation, theme)
+def explain(timeline: Timeline, theme: palette.Theme = "dark") -> Group:
+    """The explanation of a timeline, for rich to print."""
+    return render(analyse(timeline), theme)
+
+
+def to_json(explanations: Sequence[Explanation]) -> str:
+    """A list with one object per run (Explanation.to_dict); times are picoseconds."""
+    return json.dumps([e.to_dict() for e in explanations], indent=1, ensure_ascii=False)
+
+
+def to_sarif(explanations: Sequence[Explanation]) -> str:
+    """One SARIF log; several launches of a kernel are several runs of it."""
+    logs = [sarif(e) for e in explanations]
+    log = {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run for one in logs for run in one["runs"]]}
+    return json.dumps(log, indent=1, ensure_ascii=False)
 
 
 def render(explanation: Explanation, theme: palette.Theme = "dark") -> Group:

@@ -7,6 +7,7 @@ that asking for help stays instant.
 from simcore.apps.commands.bench import bench
 from simcore.apps.commands.check import check
 from simcore.apps.commands.compare import compare
+from simcore.apps.commands.explain import explain
 from simcore.apps.commands.export import export
 from simcore.apps.commands.gantt import gantt
 from simcore.apps.commands.machines import machines
@@ -17,4 +18,4 @@ from simcore.apps.commands.roofline import roofline
 from simcore.apps.commands.run import run
 from simcore.apps.commands.tui import tui
 
-COMMANDS = (run, tui, roofline, gantt, occupancy, perfetto, report, compare, check, export, machines, bench)
+COMMANDS = (run, explain, tui, roofline, gantt, occupancy, perfetto, report, compare, check, export, machines, bench)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import inspect
 import linecache
 import os
 from collections.abc import Callable, Iterator
@@ -125,7 +126,7 @@ def record(function: Callable, args: tuple, kwargs: dict, launch) -> Trace:
     before = state.begin(rec)
     try:
         try:
-            given, named = inputs.convert(args), inputs.convert(kwargs)
+            given, named = inputs.positional(function, args), inputs.convert(kwargs)
             rec.programs = Programs(rec, launch.grid, launch.cores)
             with single_threaded_blas(), _no_cycles():
                 results = rec.programs.run(lambda: function(*given, **named))
@@ -162,6 +163,14 @@ class Inputs:
         self.tensors: list[Tensor] = []
         self.copies: list[tuple[Any, Storage]] = []
         self.torch = None
+
+    def positional(self, function: Callable, args: tuple) -> tuple:
+        """Positional arguments, named as the kernel's parameters."""
+        try:
+            names = [p.name for p in inspect.signature(function).parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD]
+        except (TypeError, ValueError):
+            names = []
+        return tuple(self.convert(v, names[i] if i < len(names) else f"arg{i}") for i, v in enumerate(args))
 
     def convert(self, value, name: str = "arg"):
         if isinstance(value, Tensor):

@@ -1,0 +1,58 @@
+"""simcore explain: why a run is not faster, and what to change."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simcore.apps.options import Output, Sources, takes_sources
+
+
+class Form(str, Enum):
+    """How the explanation is written."""
+
+    text = "text"
+    json = "json"
+    sarif = "sarif"
+
+
+_SUFFIXES = {".json": Form.json, ".sarif": Form.sarif, ".txt": Form.text}
+
+
+@takes_sources()
+def explain(
+    sources: Sources,
+    output: Output = None,
+    form: Annotated[Form | None, typer.Option("--format", "-f", help="text, json, or sarif for code scanning in CI.")] = None,
+) -> None:
+    """Say why a run is not faster: bounds, critical path, stalls, and what each change would save."""
+    from simcore.apps.load import load
+    from simcore.apps.output import check_writable, narrate, replacing, working
+    from simcore.explain import explain as analyse
+    from simcore.viz import explain as views
+
+    if output is not None:
+        check_writable(output)
+    form = form or (_SUFFIXES.get(output.suffix, Form.text) if output else Form.text)
+    timelines = load(sources)
+    with working("simulating the changes"):
+        explanations = [analyse(timeline) for timeline in timelines]
+    if form is Form.text and output is None:
+        from rich.console import Console
+
+        console = Console()
+        for i, explanation in enumerate(explanations):
+            if i:
+                console.print()
+            console.print(views.render(explanation))
+        return
+    write = {Form.text: lambda all_: "\n\n".join(map(str, all_)), Form.json: views.to_json, Form.sarif: views.to_sarif}[form]
+    if output is None:
+        print(write(explanations))
+        return
+    with replacing(output) as part:
+        Path(part).write_text(write(explanations) + "\n", encoding="utf-8")
+    narrate(f"wrote {output}")
