@@ -32,6 +32,7 @@ from simcore.timeline import (
 )
 
 MAX_TIME_PS = 10**18     # eleven days
+MAX_AMOUNT = 1 << 48      # bytes or multiply-adds of one instruction
 TRAFFIC = tuple(f"{memory}_{way}_bytes" for memory in ("hbm", "sbuf", "psum") for way in ("read", "write"))
 """Columns of bytes, named alike in the vendor's files and in Instructions."""
 
@@ -112,6 +113,10 @@ def assemble(rows: Rows, *, name: str, target: str, totals: dict[str, int], info
     duration[pure_wait] = 0
     d_start, d_duration = _np(rows.dma_start), _np(rows.dma_duration)
     _check_times("dma", d_start, d_duration)
+    for what, amount in (*rows.traffic.items(), ("elements", rows.elements)):
+        _check_amount("instruction", what, _np(amount))
+    _check_amount("dma", "read_bytes", _np(rows.dma_read))
+    _check_amount("dma", "write_bytes", _np(rows.dma_write))
     # The vendor's row order is kept among equals, so that the same file always gives the same rows.
     order = np.lexsort((np.arange(len(start)), start))
     table = Instructions.filled(
@@ -203,6 +208,12 @@ def _check_times(table: str, start: np.ndarray, duration: np.ndarray) -> None:
             raise FileError(
                 f"row {int(column.argmax())} of {table!r} has the {what} {int(column.max())} ps, "
                 "longer than eleven days")
+
+
+def _check_amount(table: str, what: str, amount: np.ndarray) -> None:
+    if len(amount) and not 0 <= amount.min() <= amount.max() <= MAX_AMOUNT:
+        row = int(amount.argmin() if amount.min() < 0 else amount.argmax())
+        raise FileError(f"row {row} of {table!r} has {what} {int(amount[row])}, which no instruction can have")
 
 
 def _site(text: str) -> Site:
@@ -332,9 +343,9 @@ def _find_waits(columns, names, texts, waited, edges: Dependences) -> None:
             if on >= 0:
                 held[key] = because, on
             continue
-        if before is None:
+        if before is None and on < 0 and key not in held:
             columns["wait_cause"][row] = cause["start"]
-        elif idle <= NOTICE_PS or setup[row]:
+        elif before and (idle <= NOTICE_PS or setup[row]):
             columns["wait_cause"][row], columns["wait_on"][row] = cause["engine"], before[0]
         else:
             earlier = held.get(key)
@@ -343,7 +354,7 @@ def _find_waits(columns, names, texts, waited, edges: Dependences) -> None:
             named = vendor.waits(texts[row])
             if on < 0 and named:
                 because = cause["dma" if named[0][1].startswith("q") else "data"]
-            elif on < 0 and not waited[row]:
+            elif on < 0 and before and not waited[row]:
                 because, on = cause["engine"], before[0]
             columns["wait_cause"][row], columns["wait_on"][row], columns["wait_ps"][row] = because, on, idle
         held.pop(key, None)

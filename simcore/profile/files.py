@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import math
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,7 +119,7 @@ class sentences:
 
 # ------------------------------------------------------------------------------------------------ JSON, bit by bit
 
-_SPACE = " \t\r\n"
+_SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class _Scanner:
@@ -140,8 +141,7 @@ class _Scanner:
 
     def peek(self) -> str:
         while True:
-            while self.at < len(self.buffer) and self.buffer[self.at] in _SPACE:
-                self.at += 1
+            self.at = _SPACE.match(self.buffer, self.at).end()
             if self.at < len(self.buffer):
                 return self.buffer[self.at]
             if not self.more():
@@ -168,8 +168,8 @@ class _Scanner:
                     raise
 
 
-def json_elements(stream: io.TextIOBase) -> Iterator[tuple[str, Any]]:
-    """(key, element) for each element of each list of a JSON object; (key, value) for values that are not lists."""
+def json_elements(stream: io.TextIOBase) -> Iterator[tuple[str, Any, bool]]:
+    """(key, element, True) for each element of each list of a JSON object; (key, value, False) for other values."""
     scan = _Scanner(stream)
     scan.take("{")
     if scan.peek() == "}":
@@ -180,14 +180,14 @@ def json_elements(stream: io.TextIOBase) -> Iterator[tuple[str, Any]]:
             raise json.JSONDecodeError("a key is not text", "", 0)
         scan.take(":")
         if scan.peek() != "[":
-            yield key, scan.value()
+            yield key, scan.value(), False
         else:
             scan.take("[")
             if scan.peek() == "]":
                 scan.take("]")
             else:
                 while True:
-                    yield key, scan.value()
+                    yield key, scan.value(), True
                     if scan.take(",]") == "]":
                         break
         if scan.take(",}") == "}":

@@ -11,7 +11,7 @@ from typing import Any
 
 from simcore.errors import FileError
 from simcore.profile import vendor
-from simcore.profile.assemble import TRAFFIC, Rows, assemble
+from simcore.profile.assemble import MAX_TIME_PS, TRAFFIC, Rows, assemble
 from simcore.profile.files import MAX_ROWS, clean, json_elements, open_text, sentences, whole
 from simcore.timeline import CAUSES, ENGINES, Timeline
 
@@ -45,12 +45,14 @@ class _Reader:
 
     def read(self, stream) -> Timeline:
         counts: dict[str, int] = {}
-        for key, row in json_elements(stream):
+        for key, row, listed in json_elements(stream):
             n = counts[key] = counts.get(key, 0) + 1
             take = self.lists.get(key)
             if take is not None:
                 if n > MAX_ROWS:
                     raise FileError(f"{self.path}: {key!r} has more than {MAX_ROWS:,} rows; refusing to read it")
+                if not listed:
+                    raise FileError(f"{self.path}: {key!r} is not a list of rows")
                 if not isinstance(row, dict):
                     raise FileError(f"{self.path}: row {n - 1} of {key!r} is not an object")
                 take(row, f"{self.path}: row {n - 1} of {key!r}:")
@@ -124,7 +126,7 @@ class _Reader:
 
     def limiter(self, row: dict, where: str) -> None:
         start, duration, k, n = (whole(row.get(key), f"{where} {key}") for key in ("timestamp", "duration", "k", "n"))
-        if not (0 <= start and 0 <= duration and 0 <= k <= n <= 127):
+        if not (0 <= start < MAX_TIME_PS and 0 <= duration < MAX_TIME_PS and 0 <= k <= n <= 127):
             raise FileError(f"{where} {start}+{duration} at {k}/{n} is not a state of the clock limiter")
         self.rows.clock.append((_core(row), start, duration, k, n))
 
@@ -145,7 +147,10 @@ class _Reader:
         self._count({"sb": "SBUF bytes", "psum": "PSUM bytes"}.get(row.get("type"), "other usage"), row, used, where)
 
     def _count(self, name: str, row: dict, value: float, where: str) -> None:
-        self.rows.counters[name].append((_core(row), whole(row.get("timestamp"), f"{where} timestamp"), value))
+        time = whole(row.get("timestamp"), f"{where} timestamp")
+        if not 0 <= time < MAX_TIME_PS:
+            raise FileError(f"{where} the timestamp {time} is not within eleven days of the start")
+        self.rows.counters[name].append((_core(row), time, value))
 
     # -------------------------------------------------------------------------------- the whole
 
@@ -184,10 +189,10 @@ class _Reader:
     def _time_unit(self, summary: dict) -> int:
         """Picoseconds per tick: the file does not say, its own total time does."""
         total = summary.get("total_time")
-        last = max((s + d for s, d in zip(self.rows.start, self.rows.duration)), default=0)
-        if not isinstance(total, (int, float)) or not total > 0 or last <= 0:
+        times = sorted(self.rows.start)
+        if not isinstance(total, (int, float)) or not total > 0 or not times:
             return 1000
-        return 1 if last / (total * 1e9) > 30 else 1000
+        return 1 if times[len(times) // 2] / (total * 1e9) > 30 else 1000    # the median: one wild row decides nothing
 
 
 def _name(about: dict, path: Path) -> str:
@@ -211,7 +216,7 @@ def _append(column, value, where: str, key: str) -> None:
 
 def _real(value, where: str) -> float:
     try:
-        value = float(value or 0)
+        value = float(0 if value is None else value)
     except (TypeError, ValueError):
         raise FileError(f"{where} {str(value)[:40]!r} is not a number") from None
     return value if abs(value) < 1e30 else 0.0    # NaN and infinity: no reading
