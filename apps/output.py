@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from simcore.errors import FileError
+
+PIPE_COLUMNS = 160
+
+
+def data(what: Any) -> None:
+    """Prints to standard output; in a pipe, where no width is known, wide enough that tables keep their text."""
+    if isinstance(what, str):
+        print(what)
+        return
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
+    Console(width=wide).print(what)
 
 
 def narrate(message: str) -> None:

@@ -137,6 +137,43 @@ def test_the_default_output_lies_here_and_is_named_after_the_file(simcore_comman
     assert sorted(p.name for p in tmp_path.iterdir()) == ["twice-gantt.svg", "twice.py"]     # nothing else is left behind
 
 
+def test_explain_as_text_json_and_sarif(simcore_command, root, twice):
+    kernel = root / "kernels/naive_attn.py"
+    text = simcore_command("explain", kernel).out
+    assert "Critical path by kernel line" in text and "naive_attn.py:" in text
+    findings = json.loads(simcore_command("explain", kernel, "--format", "json").out)["findings"]
+    results = json.loads(simcore_command("explain", kernel, "--format", "sarif").out)["runs"][0]["results"]
+    assert len(findings) == len(results) > 0
+    assert simcore_command("explain", kernel, "--format", "xml").code == 2
+    assert "--launch" in simcore_command("explain", twice, "--format", "json").err
+
+
+def test_compare(simcore_command, root, profiles):
+    naive, flash = root / "kernels/naive_attn.py", root / "kernels/flash_attn.py"
+    assert "b takes" in simcore_command("compare", naive, flash).out
+    both = json.loads(simcore_command("compare", naive, flash, "--json").out)
+    assert both["span_ps"][0] > both["span_ps"][1] and both["gap_ps"] < 0
+    measured = sorted(profiles.glob("*.gz"))[:2]
+    assert simcore_command("compare", *measured).code == 0
+    assert simcore_command("compare", naive).code == 2
+    assert "terminal" in simcore_command("compare", naive, flash, "--tui").err
+
+
+def test_export_is_read_back(simcore_command, twice, tmp_path):
+    [simulated] = json.loads(simcore_command("run", twice, "--launch", "1", "--json").out)
+    assert simcore_command("export", twice, "--launch", "1", "-o", "tables").code == 0
+    [back] = json.loads(simcore_command("run", tmp_path / "tables", "--json").out)
+    assert back["instructions"] == simulated["instructions"] and back["hbm_read_bytes"] == simulated["hbm_read_bytes"]
+    assert simcore_command("export", twice, "--launch", "1", "-o", "summary.json").code == 0
+    assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+
+
+def test_report(simcore_command, twice, tmp_path):
+    assert simcore_command("report", twice, "--launch", "1", "-o", "page.html").code == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.lower().startswith("<!doctype html>") and "src=\"http" not in page and "<link" not in page
+
+
 # ------------------------------------------------------------------------------------------ machines
 
 

@@ -17,7 +17,7 @@ def bench(
 ) -> None:
     """Measure capture and simulate on flash attention at several lengths."""
     from simcore.apps import bench as benchmark
-    from simcore.apps.output import working
+    from simcore.apps.output import data, working
 
     rows: list[benchmark.Row] = []
     with working("measuring"):
@@ -25,8 +25,6 @@ def bench(
     if as_json:
         print(json.dumps({"facts": benchmark.facts(), "rows": [dataclasses.asdict(row) for row in rows]}, indent=1))
         return
-    from rich.console import Console
-
     from simcore.apps.bench_table import table
 
-    Console().print(table(rows, benchmark.facts()))
+    data(table(rows, benchmark.facts()))

@@ -18,7 +18,7 @@ def compare(
     """Compare two runs, simulated or measured: totals, engines, opcodes, bytes, and what the difference comes from."""
     import simcore
     from simcore.apps.load import load
-    from simcore.apps.output import working
+    from simcore.apps.output import data, working
     from simcore.errors import UsageError
 
     timelines = load(sources)
@@ -34,9 +34,4 @@ def compare(
         comparison = simcore.compare(*timelines)
     from simcore.viz.compare import render, to_json
 
-    if as_json:
-        print(to_json(comparison))
-    else:
-        from rich.console import Console
-
-        Console().print(render(comparison))
+    data(to_json(comparison) if as_json else render(comparison))

@@ -20,13 +20,10 @@ def machines(
     if as_json:
         print(json.dumps([machine.to_dict() for machine in chosen], indent=1))
         return
-    from rich.console import Console
-
     from simcore.apps.machine_tables import brief, full
+    from simcore.apps.output import data, narrate
 
-    console = Console()
+    for table in map(full, chosen) if names else (brief(chosen),):
+        data(table)
     if not names:
-        console.print(brief(chosen))
-        console.print("`simcore machines trn2` shows every number with its source.", style="dim")
-    for machine in chosen if names else ():
-        console.print(full(machine))
+        narrate("`simcore machines trn2` shows every number with its source.")

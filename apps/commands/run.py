@@ -18,7 +18,7 @@ def run(
 ) -> None:
     """Run a kernel script and print each launch's summary; -o saves the run."""
     from simcore.apps.load import load
-    from simcore.apps.output import check_writable, narrate, numbered
+    from simcore.apps.output import check_writable, data, narrate, numbered
     from simcore.errors import UsageError
     from simcore.viz import VIEWS
 
@@ -30,13 +30,10 @@ def run(
     if as_json:
         print(json.dumps([timeline.summary().to_dict() for timeline in timelines], indent=1))
     else:
-        from rich.console import Console
-
-        console, view = Console(), VIEWS["summary"].load()
         for i, timeline in enumerate(timelines):
             if i:
-                console.print()
-            console.print(view(timeline))
+                data("")
+            data(VIEWS["summary"].load()(timeline))
     if output is not None:
         for timeline, path in zip(timelines, numbered(output, len(timelines)), strict=True):
             timeline.save(path)
