@@ -47,16 +47,14 @@ def settle_accumulation(dst, accumulate) -> bool:
     started = storage.started
     if started is None:
         started = storage.started = {}
-    have = started.get(key)
-    if have is None:
-        from simcore.frontend.instructions import bytes_touched
+    going_on = key in started
+    if not going_on:
+        from simcore.frontend.instructions import covered, psum_box
 
-        span = bytes_touched(dst)
-        covered = any(a <= span[0] and span[1] <= b for a, b in started.values())
-        started[key] = span
-    else:
-        covered = True
-    return covered if accumulate is None else bool(accumulate)
+        box = psum_box(dst)
+        going_on = covered(box, started.values())
+        started[key] = box
+    return going_on if accumulate is None else bool(accumulate)
 
 
 @nc_matmul.check
