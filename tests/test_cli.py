@@ -141,7 +141,8 @@ def test_explain_as_text_json_and_sarif(simcore_command, root, twice):
     kernel = root / "kernels/naive_attn.py"
     text = simcore_command("explain", kernel).out
     assert "Critical path by kernel line" in text and "naive_attn.py:" in text
-    findings = json.loads(simcore_command("explain", kernel, "--format", "json").out)["findings"]
+    [explanation] = json.loads(simcore_command("explain", kernel, "--format", "json").out)
+    findings = explanation["findings"]
     results = json.loads(simcore_command("explain", kernel, "--format", "sarif").out)["runs"][0]["results"]
     assert len(findings) == len(results) > 0
     assert simcore_command("explain", kernel, "--format", "xml").code == 2
