@@ -9,7 +9,7 @@ import numpy as np
 from simcore.dtypes import DType, to_dtype, wider
 from simcore.errors import KernelError
 from simcore.frontend import state
-from simcore.frontend.instructions import bytes_touched, nisa
+from simcore.frontend.instructions import nisa, psum_box
 from simcore.frontend.neuronxcc import tile as tiles
 from simcore.frontend.neuronxcc.index import Predicate, broadcast, truth
 from simcore.frontend.neuronxcc.tile import Result, Tile, at_site, flush, wait
@@ -42,10 +42,22 @@ class Mask:
         return [k + rank - have if k + rank - have >= 0 else None for k in range(have)]
 
 
+    def through(self, dims, shape) -> Mask:
+        """The same part in the grid of a result whose dimensions are these grid dimensions."""
+        if dims is None:
+            return self
+        dims = tuple(dims)
+        box = tuple((0, n) if d is None else self.box[d] for d, n in zip(dims, shape, strict=True))
+        kept = self.keep if self.keep is not None and sorted(d for d in dims if d is not None) == list(range(len(self.shape))) else None
+        return Mask(tuple(shape), box, kept if kept is None else kept.transpose([d for d in dims if d is not None]))
+
+
 def resolve(mask, shape) -> Mask | None | bool:
     """None: everything is computed.  False: nothing is.  Otherwise which part of a grid of `shape`."""
     if mask is None or mask is True:
         return None
+    if mask.__class__ is Mask:
+        return mask
     if isinstance(mask, bool | int | np.integer | np.bool_):
         return None if truth(mask) else False
     if not isinstance(mask, Predicate):
@@ -107,21 +119,21 @@ def _write_zeros(t: Tile, kept: PsumState) -> None:
     whole = Tensor(storage, tiles.layout(storage.shape, tiles.row_major(storage.shape), storage.dtype, storage.buffer))
     with at_site(kept.site):
         nisa.memset(dst=whole, value=0)
-    kept.written.append(bytes_touched(whole))
+    kept.written.append(psum_box(whole))
 
 
 def after_write(t: Tile, name: str) -> None:
     if t.form.buffer is psum and t.form.size:
         storage = t.storage
-        span = bytes_touched(t.tensor())
+        box = psum_box(t.tensor())
         kept = storage.tag
         if name == "nc_matmul":
             if kept is not None:
-                kept.written = [s for s in kept.written if s[1] <= span[0] or span[1] <= s[0]]
+                kept.written = [b for b in kept.written if not _overlap(b, box)]
         else:
             if kept is None:
                 kept = storage.tag = PsumState()
-            kept.written.append(span)
+            kept.written.append(box)
 
 
 def accumulates(t: Tile) -> bool | None:
@@ -130,8 +142,13 @@ def accumulates(t: Tile) -> bool | None:
     if kept is None:
         return None
     kept.zero = False
-    low, high = bytes_touched(t.tensor())
-    return True if any(a < high and low < b for a, b in kept.written) else None
+    box = psum_box(t.tensor())
+    return True if any(_overlap(b, box) for b in kept.written) else None
+
+
+def _overlap(a, b) -> bool:
+    """Do two boxes (first and past-last partition, first and past-last byte) share anything?"""
+    return a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]
 
 
 # ---------------------------------------------------------------------------------------- recording
@@ -150,7 +167,7 @@ def call(name: str, dst: Tile, operands: dict, params: dict, *, keep: np.ndarray
         else:
             args[k] = v
     storage = dst.storage
-    if storage.tag is not None and name != "nc_matmul":
+    if storage.tag is not None and params.get("accumulate", False) is False:
         before_read(dst) if reads_dst or keep is not None else before_write(dst)
     target = dst.tensor()
     rec = state.recorder
@@ -191,7 +208,8 @@ def result(name: str, shape, dtype, operands: dict, params: dict, mask=None, *, 
             return _with_neutral(name, where, where.clip(dst, dst_dims), clipped, params)
         return call(name, where.clip(dst, dst_dims), clipped, params, keep=keep, writes=writes)
 
-    return wait(Result(shape, dtype, buffer, emit, site=site, par=par, targets=targets, mask=mask))
+    carried = where.through(dst_dims, shape) if where.__class__ is Mask else where
+    return wait(Result(shape, dtype, buffer, emit, site=site, par=par, targets=targets, mask=carried))
 
 
 def _with_neutral(name, where: Mask, dst: Tile, operands: dict, params: dict) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 
-from simcore.dtypes import DType, bfloat16, to_dtype
+from simcore.dtypes import DType, to_dtype
 from simcore.errors import KernelError
 from simcore.frontend import state
 from simcore.frontend.neuronxcc import calls
@@ -14,7 +12,7 @@ from simcore.frontend.neuronxcc import tile as tiles
 from simcore.frontend.neuronxcc.forms import form, frozen
 from simcore.frontend.neuronxcc.index import Index
 from simcore.frontend.neuronxcc.placement import Placement
-from simcore.frontend.neuronxcc.tile import Result, Tile, at_site, flush, fresh_strides, new_storage
+from simcore.frontend.neuronxcc.tile import Result, Tile, at_site, flush, fresh_strides, new_storage, stored_dtype
 from simcore.tensor import MemoryRegion, private_hbm, psum, sbuf, to_buffer
 
 
@@ -45,7 +43,6 @@ def ndarray(shape, dtype, buffer=None, name=None, fill=None) -> Tile:
     placement = buffer if isinstance(buffer, Placement) else None
     where = placement.buffer if placement else to_buffer(buffer)
     dt = stored_dtype(to_dtype(dtype), where)
-    flush()
     site = state.site(state.current("nl.ndarray"), 3)
     blocks, own, par = split(shape)
     if not where.on_chip:
@@ -58,10 +55,6 @@ def ndarray(shape, dtype, buffer=None, name=None, fill=None) -> Tile:
     if not blocks:
         return one_tile(own, dt, where, site, name, placement.address((), own, dt) if placement else None, fill)
     return Blocks(blocks, own, dt, where, site, name, placement, fill)
-
-
-def stored_dtype(dt: DType, where: MemoryRegion) -> DType:
-    return tiles.wide_bfloat16() if dt is bfloat16 and where.on_chip and os.environ.get("NKI_PRECISE_FP") == "0" else dt
 
 
 def one_tile(own, dt: DType, where: MemoryRegion, site: int, name, address, fill) -> Tile:
@@ -99,9 +92,8 @@ class Blocks(Tile):
         if key.__class__ is not tuple:
             key = (key,)
         n = len(self.blocks)
-        if self.joined is None and len(key) >= n and all(k.__class__ is int for k in key[:n]):
-            at = key[:n]
-            rest = key[n:]
+        if self.joined is None and len(key) >= n and all(isinstance(k, int) for k in key[:n]):
+            at, rest = key[:n], key[n:]
         elif self.joined is None:
             at, rest = self._block_of(key)
         else:
@@ -133,7 +125,6 @@ class Blocks(Tile):
         at = tuple(i % n for i, n in zip(at, self.blocks, strict=True))
         part = self.parts.get(at)
         if part is None:
-            flush()
             address = self.placement.address(at, self.own, self.form.dtype) if self.placement else None
             part = self.parts[at] = one_tile(self.own, self.form.dtype, self.form.buffer, self.site, self.label and f"{self.label}{list(at)}",
                                              address, self.fill)

@@ -16,6 +16,7 @@ import numpy as np
 from simcore.dtypes import DType
 from simcore.errors import KernelError
 from simcore.frontend.neuronxcc.index import Grid, Index, broadcast
+from simcore.frontend.neuronxcc.loops import LoopIndex
 from simcore.tensor import DynamicSlice, Layout, MemoryRegion, layout
 
 Limit = tuple[int, int, tuple[int, ...]]      # 0 <= const + sum(coef * i) < size
@@ -139,7 +140,7 @@ def frozen(key: tuple):
     out = []
     for k in key:
         cls = k.__class__
-        if cls is int or k is None or k is Ellipsis:
+        if cls is int or cls is LoopIndex or k is None or k is Ellipsis:
             out.append(k)
         elif cls is slice:
             out.append((k.start, k.stop, k.step))

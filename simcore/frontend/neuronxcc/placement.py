@@ -24,7 +24,7 @@ class Placement:
     def address(self, block: tuple[int, ...], own: tuple[int, ...], dt: DType):
         if self.place is None:
             return None
-        found = self.place(block or (0,), own[0], math.prod(own[1:]) * dt.itemsize)
+        found = self.place(idx=block or (0,), pdim_size=own[0], fdim_size=math.prod(own[1:]) * dt.itemsize)
         if self.buffer is psum and len(found) == 3:
             bank, partition, byte = found
             return int(partition), int(bank) * _BANK_BYTES + int(byte)
@@ -57,6 +57,8 @@ class Memory:
     def mod_alloc(self, base_addr: int = 0, *, base_bank: int = 0, base_partition: int = 0, num_bank_tiles=(), num_par_tiles=(),
                   num_free_tiles=()) -> Placement:
         if self.buffer is sbuf:
-            return Placement(sbuf, lambda idx, p, f: (_modulo(base_partition, num_par_tiles, p, idx), _modulo(base_addr, num_free_tiles, f, idx)))
-        return Placement(psum, lambda idx, p, f: (_modulo(base_bank, num_bank_tiles, 1, idx), _modulo(base_partition, num_par_tiles, p, idx),
-                                                  _modulo(base_addr, num_free_tiles, f, idx)))
+            return Placement(sbuf, lambda idx, pdim_size, fdim_size: (
+                _modulo(base_partition, num_par_tiles, pdim_size, idx), _modulo(base_addr, num_free_tiles, fdim_size, idx)))
+        return Placement(psum, lambda idx, pdim_size, fdim_size: (
+            _modulo(base_bank, num_bank_tiles, 1, idx), _modulo(base_partition, num_par_tiles, pdim_size, idx),
+            _modulo(base_addr, num_free_tiles, fdim_size, idx)))

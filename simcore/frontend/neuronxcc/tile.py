@@ -8,11 +8,12 @@ is kept and no copy appears that the chip does not make.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 
 import numpy as np
 
-from simcore.dtypes import DType, to_dtype
+from simcore.dtypes import DType, bfloat16, to_dtype
 from simcore.errors import KernelError
 from simcore.frontend import launch, state
 from simcore.frontend.neuronxcc.forms import Form, Term, apply, cut, expand, form, frozen, plan
@@ -185,6 +186,8 @@ class Tile:
         return t.read().reshape(-1)[0].item()
 
     def __bool__(self) -> bool:
+        if not self.form.buffer.on_chip:
+            return True                 # `if bias:` asks whether the kernel was given the tensor
         if self.size != 1:
             raise ValueError(f"the truth value of a tile with {self.size} elements is ambiguous")
         return bool(self.item())
@@ -368,6 +371,10 @@ def wide_bfloat16() -> DType:
     return _wide[0]
 
 
+def stored_dtype(dt: DType, where: MemoryRegion) -> DType:
+    return wide_bfloat16() if dt is bfloat16 and where.on_chip and os.environ.get("NKI_PRECISE_FP") == "0" else dt
+
+
 # ---------------------------------------------------------------------------------------- results
 
 
@@ -384,7 +391,7 @@ class Result(Tile):
                  targets=(), mask=None):
         shape = tuple(shape)
         flags = tuple(k == par for k in range(len(shape)))
-        super().__init__(None, form(shape, fresh_strides(shape, par), flags, dtype, buffer))
+        super().__init__(None, form(shape, fresh_strides(shape, par), flags, stored_dtype(dtype, buffer), buffer))
         self.emit, self.ready, self.site, self.kind, self.mask = emit, False, site, kind, mask
         self.targets = targets or (buffer,)
         self.accumulate = None

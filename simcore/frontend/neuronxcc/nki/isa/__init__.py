@@ -85,7 +85,11 @@ def _matmul(a, b, shape, dtype, mask, params):
         accumulate = _calls.accumulates(into) if made[0].accumulate else False
         _calls.call("nc_matmul", into, {"stationary": x, "moving": y}, params | {"accumulate": accumulate})
 
-    made.append(wait(Result(shape, dtype, psum, emit, site=site, kind="matmul", targets=(psum,), mask=mask if isinstance(mask, Predicate) else None)))
+    carried = where
+    if where:
+        rows, columns, width = where
+        carried = _calls.Mask(tuple(shape), (columns, width, *((0, n) for n in shape[2:])), None)
+    made.append(wait(Result(shape, dtype, psum, emit, site=site, kind="matmul", targets=(psum,), mask=carried)))
     return made[0]
 
 
@@ -217,15 +221,25 @@ def _reduce(data, op, axes, mask, dtype, negate=False, keepdims=False):
     if data.form.par_axis in axes:
         raise NkiValidationError("nisa.tensor_reduce: the partition dimension cannot be reduced; use nisa.tensor_partition_reduce or a matmul "
                                  "with ones")
-    order = data.form.core[1] if not data.form.limits else tuple(range(data.ndim))
-    core_axes = tuple(sorted(order.index(a) for a in axes)) if len(order) == data.ndim else axes
+    view, core_axes = _trailing(data, kept, axes)
     shape = tuple(1 if k in axes else n for k, n in enumerate(data.shape)) if keepdims else tuple(data.shape[k] for k in kept)
     dims = tuple(None if k in axes else k for k in range(data.ndim)) if keepdims else tuple(kept)
     par = dims.index(data.form.par_axis) if data.form.par_axis in dims else 0
     if len(shape) == 1:
         shape, dims = (*shape, 1), (*dims, None)
-    return _result("tensor_reduce", shape, dtype, {"data": data}, {"op": to_operator(op), "axis": core_axes, "negate": negate, "keepdims": keepdims},
-                   mask, grid=data.shape, dst_dims=dims, par=par)
+    return _result("tensor_reduce", shape, dtype, {"data": view}, {"op": to_operator(op), "axis": core_axes, "negate": negate, "keepdims": keepdims},
+                   mask, grid=data.shape, dst_dims=dims, par=par, dims={"data": (*kept, *axes)} if view is not data else None)
+
+
+def _trailing(data, kept, axes):
+    """A view whose reduced dimensions are the last ones (a permuted access pattern), and their places in it."""
+    order = (*kept, *axes)
+    if order != tuple(range(data.ndim)) or data.form.par_axis != 0:
+        data = data.permuted(order)
+    parts = data.form.splits
+    count = len(axes) if parts is None else sum(1 if p is None else len(p) for p in parts[len(kept):])
+    rank = data.ndim if parts is None else sum(1 if p is None else len(p) for p in parts)
+    return data, tuple(range(rank - count, rank))
 
 
 def tensor_partition_reduce(op, data, *, mask=None, dtype=None, **kwargs):
