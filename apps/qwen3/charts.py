@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,39 +20,71 @@ HATCHES = {"attention": "", "attention layout": "//", "MLP": "\\\\", "projection
 
 
 def time_by_part(predictions: Sequence[Prediction], output: str | Path, theme: palette.Theme = "light") -> None:
-    """One bar per prediction, cut into the parts of the model; the measured time beside it.  Linear scale, and each bar's shares."""
+    """One bar per prediction, cut into the parts of the model: above in time, the measured one beside it, below in shares."""
     surface = palette.SURFACES[theme]
-    with style.figure(11, 1.9 + 1.25 * len(predictions), theme) as fig:
-        ax = fig.subplots()
-        names = list(dict.fromkeys(part for p in predictions for part in p.by_part()))
-        longest = max(max(p.device_ps, m.device_ps if (m := measured_of(p)) else 0) for p in predictions)
-        factor, unit = format.time_unit(longest)
+    names = sorted(
+        dict.fromkeys(part for p in predictions for part in p.by_part()),
+        key=lambda name: -max(p.by_part().get(name, 0) / p.device_ps for p in predictions),
+    )
+    longest = max(max(p.device_ps, m.device_ps if (m := measured_of(p)) else 0) for p in predictions)
+    factor, unit = format.time_unit(longest)
+    with style.figure(11, 2.6 + 1.7 * len(predictions), theme) as fig:
+        times, shares = fig.subplots(2, 1)
         for row, p in enumerate(predictions):
             left = 0.0
             for name in names:
-                ps = p.by_part().get(name, 0) / factor
-                ax.barh(row, ps, left=left, height=0.5, color=COLOURS.get(name, "#888888"), hatch=HATCHES.get(name, ""),
-                        edgecolor=surface.background, linewidth=0.5, label=name if row == _first(predictions, name) else None)  # fmt: skip
+                ps = p.by_part().get(name, 0)
+                for ax, start, width in (
+                    (times, left / factor, ps / factor),
+                    (shares, 100 * left / p.device_ps, 100 * ps / p.device_ps),
+                ):
+                    ax.barh(
+                        row,
+                        width,
+                        left=start,
+                        height=0.55,
+                        color=COLOURS.get(name, "#888888"),
+                        hatch=HATCHES.get(name, ""),
+                        edgecolor=surface.background,
+                        linewidth=0.5,
+                        label=name if row == 0 and ax is shares else None,
+                    )
+                if ps > 0.04 * p.device_ps:
+                    text = (
+                        f"{name} {format.percent(ps / p.device_ps)}"
+                        if ps > 0.13 * p.device_ps
+                        else format.percent(ps / p.device_ps)
+                    )
+                    shares.text(
+                        100 * (left + ps / 2) / p.device_ps,
+                        row,
+                        text,
+                        ha="center",
+                        va="center",
+                        fontsize=8,
+                        color="white",
+                        bbox={"facecolor": COLOURS.get(name, "#888888"), "edgecolor": "none", "pad": 1.5},
+                    )
                 left += ps
-            text = f" {format.time(p.device_ps)}"
+            text = f"  {format.time(p.device_ps)}"
             m = measured_of(p)
             if m is not None:
                 x = m.device_ps / factor
-                ax.plot([x, x], [row - 0.36, row + 0.36], color=surface.text, linewidth=2)
-                text += f"  (measured {'about ' if m.about else ''}{format.time(m.device_ps)}, the black line)"
-            ax.text(max(left, m.device_ps / factor if m else 0), row, text, va="center", color=surface.text)
-        ax.set_yticks(range(len(predictions)), [f"{p.attention}\nattention" for p in predictions])
-        ax.set_ylim(len(predictions) - 0.5, -0.5)
-        ax.set_xlim(0, longest / factor * 1.5)
-        ax.set_xlabel(f"time on the device [{unit}]")
+                times.plot([x, x], [row - 0.36, row + 0.36], color=surface.text, linewidth=2)
+                text += f"; measured {'about ' if m.about else ''}{format.time(m.device_ps)} (the line)"
+            times.text(max(left, m.device_ps if m else 0) / factor, row, text, va="center", color=surface.text)
+        for ax in (times, shares):
+            ax.set_yticks(range(len(predictions)), [f"{p.attention}\nattention" for p in predictions])
+            ax.set_ylim(len(predictions) - 0.5, -0.5)
+        times.set_xlim(0, longest / factor * 1.4)
+        times.set_xlabel(f"time on the device [{unit}]")
+        shares.set_xlim(0, 100)
+        shares.set_xlabel("share of the time [%]")
         p = predictions[0]
-        ax.set_title(f"Where the time goes: Qwen3-{p.size}, {p.layers} layers, {p.length:,} tokens on {p.target}")
-        ax.legend(ncols=3, loc="lower right", fontsize=8.5, frameon=False)
+        times.set_title(f"Where the time goes: Qwen3-{p.size}, {p.layers} layers, {p.length:,} tokens on {p.target}")
+        handles, labels = shares.get_legend_handles_labels()
+        fig.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=8.5, frameon=False)
         style.save(fig, output, theme)
-
-
-def _first(predictions: Sequence[Prediction], part: str) -> int:
-    return next(i for i, p in enumerate(predictions) if part in p.by_part())
 
 
 def operators_under_the_roof(
@@ -63,12 +96,13 @@ def operators_under_the_roof(
     peaks = machine.tensor.peak_flops_per_s
     key = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}[predictions[0].dtype]
     rate = min(machine.dma.engines * machine.dma.engine_bytes_per_s, machine.hbm.bytes_per_s)
-    low, high = 0.02, 4000.0
+    low, high = 0.004, 8000.0
     with style.figure(6.2 * len(predictions), 6, theme) as fig:
         axes = fig.subplots(1, len(predictions), squeeze=False, sharey=True)[0]
         for ax, p in zip(axes, predictions):
             ridge = peaks[key] / rate
             ax.plot([low, ridge, high], [low * rate, peaks[key], peaks[key]], color=surface.text, linewidth=1.5)
+            labels: dict[tuple[int, int], list] = {}
             for r in sorted(p.rows, key=lambda r: -r.total_ps):
                 t = r.timed
                 if not t.intensity or not t.flops:
@@ -77,8 +111,20 @@ def operators_under_the_roof(
                 ax.scatter(t.intensity, t.flops / t.time_ps * 1e12, s=18 + 2600 * share, color=COLOURS.get(r.part, "#888888"),
                            alpha=0.55, edgecolor=surface.text, linewidth=0.6)  # fmt: skip
                 if share > 0.04:
-                    ax.annotate(r.label if len(r.label) < 24 else r.label[:22] + " …", (t.intensity, t.flops / t.time_ps * 1e12),
-                                textcoords="offset points", xytext=(8, -10), fontsize=8)  # fmt: skip
+                    spot = (round(math.log10(t.intensity)), round(math.log10(t.flops / t.time_ps)))
+                    labels.setdefault(spot, []).append(r)
+            for rows in labels.values():
+                t = rows[0].timed
+                names = list(dict.fromkeys(r.label if len(r.label) < 24 else r.label[:22] + " …" for r in rows))
+                ax.annotate(
+                    "\n".join(names),
+                    (t.intensity, t.flops / t.time_ps * 1e12),
+                    textcoords="offset points",
+                    xytext=(-30, 24) if t.intensity < 100 else (0, -34),
+                    ha="right" if t.intensity < 100 else "center",
+                    va="bottom" if t.intensity < 100 else "top",
+                    fontsize=8,
+                )
             ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(1e9, peaks[key] * 2.5))
             ax.set_title(f"{p.attention} attention: {format.time(p.device_ps)}")
             ax.set_xlabel("FLOP per byte of HBM traffic")
