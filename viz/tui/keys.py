@@ -43,10 +43,6 @@ _NAMES = {
 # fmt: on
 
 
-def _toggle(name: str) -> Move:
-    return lambda view: replace(view, **{name: not getattr(view, name)}, note="")
-
-
 MOVE, ZOOM, WHY, FIND, LOOK, APP = "Move", "Zoom", "Why", "Find", "Look", "Program"
 
 # fmt: off
@@ -102,8 +98,10 @@ KEYS: tuple[Key, ...] = (
 
     Key("d", "DMA", "each DMA engine its own lane (and cores the kernel does not use), or folded into one", LOOK,
         moves.fold, footer=12),
-    Key("w", "waits in gaps", "what idle engines wait for, in the gaps", LOOK, _toggle("waits")),
-    Key("y", "letters", "a letter of the busiest opcode in each column", LOOK, _toggle("letters")),
+    Key("w", "waits in gaps", "what idle engines wait for, in the gaps", LOOK,
+        lambda v: replace(v, waits=not v.waits, note="")),
+    Key("y", "letters", "a letter of the busiest opcode in each column", LOOK,
+        lambda v: replace(v, letters=not v.letters, note="")),
     Key("1", "panel instruction", "panel: the chosen instruction", LOOK, action="panel('chosen')"),
     Key("2", "panel source", "panel: its kernel source", LOOK, action="panel('source')"),
     Key("3", "panel waits", "panel: the chain of waits before and after it", LOOK, action="panel('chain')"),

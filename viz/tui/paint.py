@@ -15,7 +15,7 @@ from simcore.viz import format as fmt
 from simcore.viz import palette
 from simcore.viz.tui.inks import Inks, blend, readable, style
 from simcore.viz.tui.model.graphs import Graph
-from simcore.viz.tui.model.runs import Lane
+from simcore.viz.tui.model.runs import Item, Lane
 from simcore.viz.tui.model.spans import Cells, Spans
 from simcore.viz.tui.model.view import View
 from simcore.viz.tui.model.window import precise, ticks
@@ -135,7 +135,7 @@ def paint_lane(view: View, lane: Lane, inks: Inks, looks: Look, height: int, cho
         _waits(rows[(height - 1) // 2], view, lane, cells, edges, inks)
     _cursor(rows, view, cells, inks)
     if view.item is not None and chosen:
-        _chosen(rows, view, lane, inks)
+        _chosen(rows, view, view.item, lane, inks)
     share = fmt.percent(float(lane.fraction(edges[[0, -1]])[0])).replace(" ", "")
     first = gutter(inks, view.runs.label(lane, view.folded), share, inks.engine(lane.engine), chosen)
     blank = gutter(inks, "", "", inks.muted)
@@ -156,7 +156,7 @@ def _kept(view: View, lane: Lane) -> Lane | None:
 
 def _dimmed(rows: list[Row], cells: Cells, inks: Inks) -> None:
     colour = blend(inks.muted, inks.background, 0.5)
-    for column in np.flatnonzero(cells.fraction > 0):
+    for column in np.flatnonzero(cells.fraction > 0).tolist():
         for row in rows:
             row.put(column, DIMMED, colour)
 
@@ -167,7 +167,7 @@ def _busy(
     height = len(rows)
     eighths = np.ceil(np.minimum(cells.fraction, 1.0) * 8 * height).astype(int)
     across = np.clip(np.rint(cells.fraction * 8).astype(int), 1, 7)
-    for column in np.flatnonzero((cells.fraction > 0) | cells.tick):
+    for column in np.flatnonzero((cells.fraction > 0) | cells.tick).tolist():
         kind = int(cells.kind[column])
         colour = looks.colour.get(kind, inks.muted)
         letter = looks.letter.get(kind, "?")
@@ -269,9 +269,9 @@ def _cursor(rows: list[Row], view: View, cells: Cells, inks: Inks) -> None:
                     row.put(column, row.text[column], None, blend(inks.accent, inks.background, 0.75))
 
 
-def _chosen(rows: list[Row], view: View, lane: Lane, inks: Inks) -> None:
+def _chosen(rows: list[Row], view: View, item: Item, lane: Lane, inks: Inks) -> None:
     """The chosen row: inverse, in brackets where there is room, a diamond where there is not."""
-    start, end = view.runs.span(view.item)
+    start, end = view.runs.span(item)
     low, high = view.window.column(start, view.width), view.window.column(max(end - 1, start), view.width)
     if high < 0 or low >= view.width:
         return
@@ -283,7 +283,7 @@ def _chosen(rows: list[Row], view: View, lane: Lane, inks: Inks) -> None:
     if room < 3:
         row.put(first, CHOSEN * room, inks.background, inks.text, bold=True)
         return
-    place = lane.place(view.item.row)
+    place = lane.place(item.row)
     name = printable(lane.names[lane.kind[place]], narrow=True) if place is not None else ""
     row.put(first, ("[" + name)[: room - 1], inks.background, inks.text, bold=True)
     row.put(last, "]", inks.background, inks.text, bold=True)
@@ -344,9 +344,8 @@ def paint_axis(view: View, inks: Inks, height: int) -> list[Strip]:
             inks.accent,
             bold=True,
         )
-    span = fmt.time(view.window.span_ps)
-    first = gutter(inks, "window", span, inks.muted)
-    return [strip(first if i == 0 else gutter(inks, "", "", inks.muted), row) for i, row in enumerate(rows)]
+    left_of_it = gutter(inks, "window", fmt.time(view.window.span_ps), inks.muted)
+    return [strip(left_of_it if i == 0 else gutter(inks, "", "", inks.muted), row) for i, row in enumerate(rows)]
 
 
 def paint_minimap(view: View, inks: Inks) -> Strip:

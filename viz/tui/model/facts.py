@@ -63,7 +63,7 @@ def _instruction(view: View, timeline: Timeline, item: Item) -> list[Line]:
             "took",
             fmt.time(took),
             (_cycles(timeline, row, took), "dim"),
-            *([("   result after ", "label"), fmt.time(done - start)] if done > end else []),
+            *([("   result after ", "label"), (fmt.time(done - start), "")] if done > end else []),
         ),
     ]
     lines += _waited(view, item)
@@ -104,7 +104,7 @@ def _transfer(view: View, timeline: Timeline, item: Item) -> list[Line]:
         line(
             "queue",
             queue or fmt.MISSING,
-            *([("   descriptors ", "label"), f"{fmt.number(many)} of {fmt.size(nbytes / many)}"] if many else []),
+            *([("   descriptors ", "label"), (f"{fmt.number(many)} of {fmt.size(nbytes / many)}", "")] if many else []),
         ),
     ]
     trigger = int(d.instruction[row])

@@ -42,7 +42,7 @@ def _neighbours(start: np.ndarray, rows: np.ndarray, view: View, run: int, by: i
     if not len(rows):
         return []
     time, _, row = _key(view)
-    low, high = np.searchsorted(start, time, "left"), np.searchsorted(start, time, "right")
+    low, high = int(np.searchsorted(start, time, "left")), int(np.searchsorted(start, time, "right"))
     at = low + int(np.searchsorted(rows[low:high], row, "left"))
     near = {0, len(rows) - 1, *(i for i in (low - 1, at - 1, at, at + 1, high) if 0 <= i < len(rows))}
     return [(int(start[i]), int(rows[i])) for i in near]

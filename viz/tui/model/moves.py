@@ -39,8 +39,9 @@ def at_time(view: View, time_ps: int) -> View:
     time_ps = min(max(time_ps, 0), max(view.end_ps - 1, 0))
     lane = view.here
     place = lane.near(time_ps) if lane else None
+    item = lane.item(place) if lane and place is not None else None
     window = view.window.show(time_ps, time_ps, view.end_ps)
-    return replace(view, time_ps=time_ps, window=window, item=lane.item(place) if place is not None else None, note="")
+    return replace(view, time_ps=time_ps, window=window, item=item, note="")
 
 
 def step_time(view: View, columns: int) -> View:

@@ -164,9 +164,9 @@ def dma_lanes(timeline: Timeline, run: int) -> tuple[list[Lane], list[Lane]]:
         for engine in np.unique(d.engine[rows]):
             own = rows[d.engine[rows] == engine]
             start, end, kind = d.start_ps[own], d.end_ps[own], kinds[own]
-            parts = (Spans.of(start, end, kind),)
+            busy = (Spans.of(start, end, kind),)
             lanes.append(
-                Lane(run, core, "DMA", int(engine), "transfer", own, start, end, kind, parts, TRANSFER_KINDS, (own,))
+                Lane(run, core, "DMA", int(engine), "transfer", own, start, end, kind, busy, TRANSFER_KINDS, (own,))
             )
         single += lanes
         parts = tuple(lane.parts[0] for lane in lanes)

@@ -86,7 +86,7 @@ def worst_stall(view: View) -> View:
         return replace(view, note="this lane is never idle between its instructions")
     order = np.argsort(-(idle.end - idle.start), kind="stable")
     place = lane.place(view.item.row) if view.item else None
-    now = np.flatnonzero(idle.place[order] == place) if place is not None else []
+    now = np.flatnonzero(idle.place[order] == (-1 if place is None else place))
     rank = int(now[0]) + 1 if len(now) and view.note.startswith("stall") else 0
     if rank >= len(order):
         rank = 0
@@ -117,7 +117,7 @@ def step_path(view: View, by: int) -> View:
     if len(rows) < 2:
         return replace(view, note="no critical path: this profile does not record what instructions waited for")
     start = view.runs.timelines[run].instructions.start_ps[rows]
-    on = np.flatnonzero(rows == view.item.row) if view.item and view.item.table == "instruction" else []
+    on = np.flatnonzero(rows == (view.item.row if view.item and view.item.table == "instruction" else -1))
     if len(on):
         i = int(on[0]) + by
     else:

@@ -37,7 +37,8 @@ class Drawn(Widget):
         if self.view is None or self.inks is None:
             return Strip.blank(self.size.width)
         if self._strips is None:
-            self._strips = self.paint(self.view, self.inks, self.size)
-        if y >= len(self._strips):
-            return Strip.blank(self.size.width, self.rich_style)
-        return self._strips[y].apply_style(self.rich_style).adjust_cell_length(self.size.width, self.rich_style)
+            base, width = self.rich_style, self.size.width  # asked once: it is worked out anew each time
+            painted = self.paint(self.view, self.inks, self.size)[: self.size.height]
+            self._strips = [strip.apply_style(base).adjust_cell_length(width, base) for strip in painted]
+            self._strips += [Strip.blank(width, base)] * (self.size.height - len(painted))
+        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
