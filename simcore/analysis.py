@@ -243,12 +243,31 @@ def slack_ps(timeline: Timeline) -> np.ndarray:
 # ---------------------------------------------------------------------------------------------------- stalls
 
 
+@lru_cache(maxsize=8)
+def stall_ps(timeline: Timeline) -> np.ndarray:
+    """Per row, how long its engine did nothing at all before it because of what the row waited for.
+
+    At most `wait_ps`: a DMA trigger may wait in its queue while the engine goes on with other instructions.
+    """
+    t = timeline.instructions
+    stall = np.zeros(len(t), np.int64)
+    rows = kernel_rows(timeline)
+    begin, _ = span_ps(timeline)
+    key = t.core[rows].astype(np.int64) * len(ENGINES) + t.engine[rows]
+    for lane in np.unique(key):
+        mine = rows[key == lane]
+        reach = np.maximum.accumulate(np.r_[begin, t.end_ps[mine][:-1]])
+        stall[mine] = np.minimum(np.maximum(t.start_ps[mine] - reach, 0), t.wait_ps[mine])
+    stall.setflags(write=False)
+    return stall
+
+
 def stalls(timeline: Timeline, rows: np.ndarray | None = None) -> dict[str, dict[str, int]]:
     """Picoseconds each engine stood idle, by engine and cause; causes largest first, none 0."""
     t = timeline.instructions
     rows = kernel_rows(timeline) if rows is None else rows
     table = np.zeros((len(ENGINES), len(CAUSES)), np.int64)
-    np.add.at(table, (t.engine[rows], t.wait_cause[rows]), t.wait_ps[rows])
+    np.add.at(table, (t.engine[rows], t.wait_cause[rows]), stall_ps(timeline)[rows])
     return {
         engine: {CAUSES[j]: int(table[i, j]) for j in np.argsort(-table[i], kind="stable") if table[i, j] > 0}
         for i, engine in enumerate(ENGINES)
@@ -265,7 +284,7 @@ def stalls_by_line(
         rows = rows[t.engine[rows] == ENGINES.index(engine)]
     if cause is not None:
         rows = rows[t.wait_cause[rows] == CAUSES.index(cause)]
-    return _merge_lines(timeline, np.bincount(t.site[rows] + 1, weights=t.wait_ps[rows].astype(np.float64)))
+    return _merge_lines(timeline, np.bincount(t.site[rows] + 1, weights=stall_ps(timeline)[rows].astype(np.float64)))
 
 
 # ---------------------------------------------------------------------------------------------------- kernel lines
@@ -299,7 +318,8 @@ def lines(timeline: Timeline) -> list[LineFigures]:
 
     number = np.bincount(line, minlength=count)
     busy = [total(np.where(t.engine[rows] == i, (t.end_ps - t.start_ps)[rows], 0)) for i in range(len(ENGINES))]
-    wait, hbm, flops = total(t.wait_ps[rows]), total((t.hbm_read_bytes + t.hbm_write_bytes)[rows]), total(t.flops[rows])
+    wait, flops = total(stall_ps(timeline)[rows]), total(t.flops[rows])
+    hbm = total((t.hbm_read_bytes + t.hbm_write_bytes)[rows])
     owner = np.where(d.instruction >= 0, line_of_site[t.site[np.maximum(d.instruction, 0)] + 1] if len(t) else 0, -1)
     figures = []
     for k, key in enumerate(keys):

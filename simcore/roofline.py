@@ -165,10 +165,9 @@ def point(timeline: Timeline, machine: Machine) -> Point:
     peak = flops / longest if longest else None
     achieved = flops / moved if moved else None
     memory = min(machine.hbm.bytes_per_s, machine.dma.engines * machine.dma.engine_bytes_per_s)
-    levels = {
-        "SBUF": int(t.sbuf_read_bytes.sum() + t.sbuf_write_bytes.sum()),
-        "PSUM": int(t.psum_read_bytes.sum() + t.psum_write_bytes.sum()),
-    }
+    tensor_rows = t.engine == ENGINES.index("Tensor")
+    levels = {"SBUF": int(t.sbuf_read_bytes[tensor_rows].sum()), "PSUM": int(t.psum_write_bytes[tensor_rows].sum())}
+    matmul_flops = int(t.flops[tensor_rows].sum())
     return Point(
         name=timeline.name,
         kind=timeline.kind,
@@ -181,7 +180,7 @@ def point(timeline: Timeline, machine: Machine) -> Point:
         algorithmic_bytes=needed,
         achieved=achieved,
         algorithmic=flops / needed if needed else None,
-        levels={name: flops / size for name, size in levels.items() if size and flops},
+        levels={name: matmul_flops / size for name, size in levels.items() if size and matmul_flops},
         peak_flops_per_s=peak,
         roof_flops_per_s=None if peak is None else peak if achieved is None else min(peak, achieved * memory),
     )

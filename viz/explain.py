@@ -91,13 +91,19 @@ def sarif(explanation: Explanation) -> dict[str, Any]:
     return {
         "$schema": SARIF_SCHEMA,
         "version": "2.1.0",
-        "runs": [{
-            "tool": {"driver": driver},
-            "results": [_result(f, index[f.rule], explanation) for f in explanation.findings],
-            "properties": {"kernel": explanation.name, "target": explanation.target, "span_ps": explanation.span_ps,
-                           "simulated": explanation.simulated},
-        }],
-    }  # fmt: skip
+        "runs": [
+            {
+                "tool": {"driver": driver},
+                "results": [_result(f, index[f.rule], explanation) for f in explanation.findings],
+                "properties": {
+                    "kernel": explanation.name,
+                    "target": explanation.target,
+                    "span_ps": explanation.span_ps,
+                    "simulated": explanation.simulated,
+                },
+            }
+        ],
+    }
 
 
 def _result(f: Finding, index: int, explanation: Explanation) -> dict[str, Any]:

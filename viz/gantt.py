@@ -167,9 +167,9 @@ def _clock(ax: Axes, timeline: Timeline, core: int, y: int, span, theme) -> None
 
 
 def _waits(ax: Axes, timeline: Timeline, rows: np.ndarray, y: int, span, theme) -> set[str]:
-    t = timeline.instructions
-    rows = rows[t.wait_ps[rows] > 0]
-    found = binning.bars(t.start_ps[rows] - t.wait_ps[rows], t.start_ps[rows], t.wait_cause[rows], span)
+    t, stall = timeline.instructions, analysis.stall_ps(timeline)
+    rows = rows[stall[rows] > 0]
+    found = binning.bars(t.start_ps[rows] - stall[rows], t.start_ps[rows], t.wait_cause[rows], span)
     seen = set()
     for i in np.unique(found.category):
         ink, mine = palette.CAUSES[CAUSES[i]], found.category == i

@@ -154,6 +154,7 @@ class _Writer:
 
     def _transfer(self, row: int) -> Iterator[tuple[str, Argument]]:
         d = self.timeline.dma
+        yield "id", row
         yield "read_bytes", int(d.read_bytes[row])
         yield "write_bytes", int(d.write_bytes[row])
         yield "descriptors", int(d.descriptors[row])

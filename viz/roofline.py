@@ -93,7 +93,7 @@ def _panel(ax: Axes, roof: Roofline, theme: palette.Theme, first: int, title: st
         1,
         1.02,
         "bar | : algorithmic intensity (inputs and outputs once), arrow to the achieved one; hollow: measured\n"
-        "S, P: the same rate per byte of SBUF and of PSUM traffic",
+        "S, P: per byte the Tensor engine reads from SBUF, writes to PSUM",
         transform=ax.transAxes,
         ha="right",
         va="bottom",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +11,7 @@ import typer
 from simcore.apps.options import Output, Sources, takes_sources
 
 
-class Form(str, Enum):
+class Form(StrEnum):
     """How the explanation is written."""
 
     text = "text"
@@ -26,7 +26,9 @@ _SUFFIXES = {".json": Form.json, ".sarif": Form.sarif, ".txt": Form.text}
 def explain(
     sources: Sources,
     output: Output = None,
-    form: Annotated[Form | None, typer.Option("--format", "-f", help="text, json, or sarif for code scanning in CI.")] = None,
+    form: Annotated[
+        Form | None, typer.Option("--format", "-f", help="text, json, or sarif for code scanning in CI.")
+    ] = None,
 ) -> None:
     """Say why a run is not faster: bounds, critical path, stalls, and what each change would save."""
     from simcore.apps.load import load
@@ -49,10 +51,13 @@ def explain(
                 console.print()
             console.print(views.render(explanation))
         return
-    write = {Form.text: lambda all_: "\n\n".join(map(str, all_)), Form.json: views.to_json, Form.sarif: views.to_sarif}[form]
+    if form is Form.text:
+        text = "\n\n".join(map(str, explanations))
+    else:
+        text = views.to_json(explanations) if form is Form.json else views.to_sarif(explanations)
     if output is None:
-        print(write(explanations))
+        print(text)
         return
     with replacing(output) as part:
-        Path(part).write_text(write(explanations) + "\n", encoding="utf-8")
+        Path(part).write_text(text + "\n", encoding="utf-8")
     narrate(f"wrote {output}")

@@ -62,8 +62,10 @@ def _can_fold(before: Step, chain: list[Step], last: Step) -> bool:
             _op_names(s) <= {"multiply", "add", "subtract"} for s in (before, *chain) if s.name == "tensor_scalar"
         )
         if last.name == "activation":  # func(scale * x + bias): two affine operators before it, if it has none itself
-            own = (last.view("scale") is not None or last.variant.params.get("scale", 1.0) not in (None, 1.0),
-                   last.view("bias") is not None or last.variant.params.get("bias") not in (None, 0, 0.0))  # fmt: skip
+            own = (
+                last.view("scale") is not None or last.variant.params.get("scale", 1.0) not in (None, 1.0),
+                last.view("bias") is not None or last.variant.params.get("bias") not in (None, 0, 0.0),
+            )
             return affine and operators + sum(own) <= 2
         if last.name == "tensor_scalar":  # two operators at most
             return operators <= 2
@@ -114,16 +116,20 @@ def _add_operands(step: Step, views: list[View]) -> None:
 def short_stationary(c: Context) -> Iterator[Candidate]:
     """Matmuls whose stationary tile has few columns while the moving one is long."""
     found = [
-        s for s in c.sketch.steps
-        if s.name == "nc_matmul" and not _is_transpose(s) and s.view("stationary").layout.free <= SHORT
-        and s.view("moving").layout.free >= 4 * s.view("stationary").layout.free and s.view("moving").layout.free >= PE // 2
-    ]  # fmt: skip
+        s
+        for s in c.sketch.steps
+        if s.name == "nc_matmul"
+        and not _is_transpose(s)
+        and s.view("stationary").layout.free <= SHORT
+        and s.view("moving").layout.free >= 4 * s.view("stationary").layout.free
+        and s.view("moving").layout.free >= PE // 2
+    ]
     for site, steps in by_site(found).items():
         one = steps[0]
         columns, width = one.view("stationary").layout.free, one.view("moving").layout.free
         message = (
-            f"{len(steps)} matmuls keep {columns} column{'s' * (columns != 1)} stationary and stream {width} columns past "
-            f"them, so {columns} of the array's 128 columns work"
+            f"{len(steps)} matmuls keep {columns} column{'s' * (columns != 1)} stationary and stream {width} columns "
+            f"past them, so {columns} of the array's 128 columns work"
         )
         yield Candidate("short-stationary", site, len(steps), message, _swap(steps))
 
@@ -166,8 +172,11 @@ def _swap(steps: list[Step]):
         for i in range(chunks):
             count = min(PE, n - i * PE)
             lay = moving.layout
-            part = View(moving.storage, layout((lay.shape[0], count), (lay.strides[0], lay.strides[-1]), lay.dtype, lay.buffer),
-                        moving.offset + i * PE * lay.strides[-1])  # fmt: skip
+            part = View(
+                moving.storage,
+                layout((lay.shape[0], count), (lay.strides[0], lay.strides[-1]), lay.dtype, lay.buffer),
+                moving.offset + i * PE * lay.strides[-1],
+            )
             place = View(
                 tile.storage,
                 layout((count, m), (tile.layout.strides[0], 1), dst.layout.dtype, dst.layout.buffer),
@@ -209,14 +218,22 @@ def _follow(sketch: Sketch, step: Step, turned: dict[int, View]) -> None:
 def tensor_transposes(c: Context) -> Iterator[Candidate]:
     """Transposes on the Tensor engine, with the copies that bring their results to SBUF."""
     readers, producers = c.sketch.readers(), c.sketch.producers()
-    found = [s for s in c.sketch.steps if (s.name == "nc_transpose" and s.writes()[0].layout.buffer.value == "psum")
-             or (s.name == "nc_matmul" and _is_transpose(s))]  # fmt: skip
+    found = [
+        s
+        for s in c.sketch.steps
+        if (s.name == "nc_transpose" and s.writes()[0].layout.buffer.value == "psum")
+        or (s.name == "nc_matmul" and _is_transpose(s))
+    ]
     turns = set(found)
     for site, steps in by_site(found).items():
-        copies = list(dict.fromkeys(
-            r for s in steps for r in readers.get(s, ())
-            if r.name == "tensor_copy" and all(p in turns for p in producers.get(r, ()))
-        ))  # fmt: skip
+        copies = list(
+            dict.fromkeys(
+                r
+                for s in steps
+                for r in readers.get(s, ())
+                if r.name == "tensor_copy" and all(p in turns for p in producers.get(r, ()))
+            )
+        )
         extra = f" and {len(copies)} copies bring the results to SBUF" if copies else ""
         message = f"{len(steps)} instructions of the Tensor engine transpose{extra}"
         yield Candidate("transposes", site, len(steps) + len(copies), message, _skip(steps, copies, readers, producers))
@@ -228,8 +245,14 @@ def _skip(steps: list[Step], copies: list[Step], readers, producers):
     def rewrite(sketch: Sketch) -> None:
         instead = {}
         for step in steps:
-            instead[step] = same(sketch, [p for p in producers.get(step, ()) if step.view("data") is None or any(
-                w.storage is step.view("data").storage for w in p.writes())])  # fmt: skip
+            instead[step] = same(
+                sketch,
+                [
+                    p
+                    for p in producers.get(step, ())
+                    if step.view("data") is None or any(w.storage is step.view("data").storage for w in p.writes())
+                ],
+            )
         for copy in copies:
             instead[copy] = [p for turn in producers.get(copy, ()) if turn in instead for p in instead[turn]]
         gone = {*steps, *copies}

@@ -22,9 +22,17 @@ MAX_STEPS = 200_000
 """A longer trace is explained without what-ifs: each would take longer than the simulation itself."""
 
 FINDERS = (
-    memory.input_reloads, memory.unfused_passes, overlap.engine_idle, overlap.unhidden_loads, loops.small_instructions,
-    compute.uncombined, compute.short_stationary, compute.tensor_transposes, loops.small_transfers, memory.dma_transposes,
-)  # fmt: skip
+    memory.input_reloads,
+    memory.unfused_passes,
+    overlap.engine_idle,
+    overlap.unhidden_loads,
+    loops.small_instructions,
+    compute.uncombined,
+    compute.short_stationary,
+    compute.tensor_transposes,
+    loops.small_transfers,
+    memory.dma_transposes,
+)
 
 
 @dataclass(frozen=True)
@@ -97,15 +105,21 @@ class Explanation:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
-            "name": self.name, "kind": self.kind, "target": self.target, "span_ps": self.span_ps,
-            "bounds_ps": self.bounds_ps, "critical_path_ps": self.critical_path_ps,
+            "name": self.name,
+            "kind": self.kind,
+            "target": self.target,
+            "span_ps": self.span_ps,
+            "bounds_ps": self.bounds_ps,
+            "critical_path_ps": self.critical_path_ps,
             "critical_lines": [
                 {"file": s.file if s else None, "line": s.line if s else None, "ps": ps, "source": text}
                 for s, ps, text in self.critical_lines
             ],
-            "stalls_ps": self.stalls_ps, "findings": [f.to_dict() for f in self.findings],
-            "simulated": self.simulated, "notes": list(self.notes),
-        }  # fmt: skip
+            "stalls_ps": self.stalls_ps,
+            "findings": [f.to_dict() for f in self.findings],
+            "simulated": self.simulated,
+            "notes": list(self.notes),
+        }
 
 
 def explain(timeline: Timeline, trace: Trace | None = None, machine: Machine | None = None) -> Explanation:
@@ -129,12 +143,18 @@ def explain(timeline: Timeline, trace: Trace | None = None, machine: Machine | N
         findings = list(_findings(trace, timeline, machine or machine_of(timeline), end - begin))
     findings.sort(key=lambda f: (-(f.saving_ps or 0), -(f.cost_ps or 0), f.number, str(f.site)))
     return Explanation(
-        name=timeline.name, kind=timeline.kind, target=timeline.target, span_ps=end - begin, bounds_ps=bounds_ps(timeline),
+        name=timeline.name,
+        kind=timeline.kind,
+        target=timeline.target,
+        span_ps=end - begin,
+        bounds_ps=bounds_ps(timeline),
         critical_path_ps=path.by_lane(),
         critical_lines=tuple((site, ps, source_text(timeline, site)) for site, ps in path.by_line()[:12]),
         stalls_ps={engine: causes for engine, causes in analysis.stalls(timeline).items() if causes},
-        findings=tuple(findings), simulated=trace is not None and len(trace) <= MAX_STEPS, notes=tuple(notes),
-    )  # fmt: skip
+        findings=tuple(findings),
+        simulated=trace is not None and len(trace) <= MAX_STEPS,
+        notes=tuple(notes),
+    )
 
 
 def _findings(trace: Trace, timeline: Timeline, machine: Machine, span: int):
@@ -163,5 +183,14 @@ def what_if(trace: Trace, machine: Machine, candidate: Candidate, span: int) -> 
 def _finding(c: Candidate, timeline: Timeline, trace: Trace, saving: int) -> Finding:
     rule = RULES[c.rule]
     site = trace.sites[c.site] if c.site >= 0 else None
-    return Finding(rule=rule.id, number=rule.number, title=rule.title, message=c.message, advice=rule.advice, site=site,
-                   source=source_text(timeline, site), count=c.count, saving_ps=saving)  # fmt: skip
+    return Finding(
+        rule=rule.id,
+        number=rule.number,
+        title=rule.title,
+        message=c.message,
+        advice=rule.advice,
+        site=site,
+        source=source_text(timeline, site),
+        count=c.count,
+        saving_ps=saving,
+    )

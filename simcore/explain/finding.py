@@ -43,7 +43,8 @@ class Finding:
 
     def __str__(self) -> str:
         where = f"\n     {place(self.site)}  {self.source}" if self.site else ""
-        return f"{self.title} [{self.rule}, optimisation {self.number}]: {self.effect}{where}\n     {self.message}.\n     {self.advice}"
+        head = f"{self.title} [{self.rule}, optimisation {self.number}]: {self.effect}"
+        return f"{head}{where}\n     {self.message}.\n     {self.advice}"
 
     def to_dict(self) -> dict[str, Any]:
         site = self.site

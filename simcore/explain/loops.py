@@ -7,6 +7,7 @@ every step of the body that can then be one instruction becomes one.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -90,9 +91,12 @@ def small_transfers(c: Context) -> Iterator[Candidate]:
     for loop in loops(c.sketch):
         body = c.sketch.steps[loop.start : loop.start + loop.period]
         small = [
-            s for i, s in enumerate(body) if (s.is_load or s.is_store) and _dma_bytes(s) < SMALL_DMA_BYTES
+            s
+            for i, s in enumerate(body)
+            if (s.is_load or s.is_store)
+            and _dma_bytes(s) < SMALL_DMA_BYTES
             and _merge_views(c.sketch, loop, i, 2, "free") is not None
-        ]  # fmt: skip
+        ]
         if not small:
             continue
         factor = min(loop.count, max(2, WANTED_DMA_BYTES // max(_dma_bytes(s) for s in small)))
@@ -196,8 +200,13 @@ def _merge_views(sketch: Sketch, loop: Loop, q: int, k: int, along: str, first: 
 
 def _chained(members: list[Step]) -> bool:
     """Whether an iteration needs the one before (a running sum): such instructions cannot become one."""
-    return any(overlaps(w, r) for a, b in zip(members, members[1:]) for w in a.writes() for r in b.reads()
-               if w.storage is r.storage)  # fmt: skip
+    return any(
+        overlaps(w, r)
+        for a, b in itertools.pairwise(members)
+        for w in a.writes()
+        for r in b.reads()
+        if w.storage is r.storage
+    )
 
 
 def _adjacent(views: list[View], along: str) -> View | None:
@@ -222,8 +231,10 @@ def _strided(views: list[View], along: str) -> View | None:
     """Equally spaced views as one with a further dimension: fewer triggers, the same runs."""
     a, lay = views[0], views[0].layout
     step = views[1].offset - a.offset
-    if step == 0 or any(v.storage is not a.storage or v.layout is not lay or v.offset - a.offset != j * step
-                        for j, v in enumerate(views)):  # fmt: skip
+    if step == 0 or any(
+        v.storage is not a.storage or v.layout is not lay or v.offset - a.offset != j * step
+        for j, v in enumerate(views)
+    ):
         return None
     if along == "partitions" and not lay.on_chip:
         shape, strides = (len(views), *lay.shape), (step, *lay.strides)
@@ -236,9 +247,12 @@ def _stack(sketch: Sketch, views: list[View], along: str) -> View | None:
     """Tiles of their own as slices of one wider tile; remembered in sketch.moved for every other use of them."""
     storages = [v.storage for v in views]
     shape, lay = storages[0].shape, views[0].layout
-    if len({s.id for s in storages}) != len(storages) or len(shape) != 2 or any(
-        s.shape != shape or s.dtype != storages[0].dtype for s in storages
-    ) or any(v.layout is not lay or v.offset != views[0].offset for v in views):  # fmt: skip
+    if (
+        len({s.id for s in storages}) != len(storages)
+        or len(shape) != 2
+        or any(s.shape != shape or s.dtype != storages[0].dtype for s in storages)
+        or any(v.layout is not lay or v.offset != views[0].offset for v in views)
+    ):
         return None
     k = len(views)
     if along == "partitions" and k * shape[0] > PARTITIONS:
@@ -257,8 +271,16 @@ def _stack(sketch: Sketch, views: list[View], along: str) -> View | None:
         if lay.shape == shape:
             return View(wide, layout((shape[0], k * shape[1]), (k * shape[1], 1), lay.dtype, lay.buffer), whole.offset)
         inner = whole.layout
-        return View(wide, layout((inner.shape[0], k, *inner.shape[1:]), (inner.strides[0], shape[1], *inner.strides[1:]),
-                                 lay.dtype, lay.buffer), whole.offset)  # fmt: skip
+        return View(
+            wide,
+            layout(
+                (inner.shape[0], k, *inner.shape[1:]),
+                (inner.strides[0], shape[1], *inner.strides[1:]),
+                lay.dtype,
+                lay.buffer,
+            ),
+            whole.offset,
+        )
     inner = whole.layout
     return View(
         wide, layout((k * inner.shape[0], *inner.shape[1:]), inner.strides, lay.dtype, lay.buffer), whole.offset

@@ -33,8 +33,8 @@ def input_reloads(c: Context) -> Iterator[Candidate]:
         moved = sum(f.nbytes for f, _ in pairs)
         once = sum(o.nbytes for o in kept.values())
         message = (
-            f"{source} is loaded {len(pairs) / len(kept) + 1:.3g} times: {format.size(once)} once, {format.size(moved)} "
-            f"again; keeping it takes {format.size(room)} of each partition of SBUF"
+            f"{source} is loaded {len(pairs) / len(kept) + 1:.3g} times: {format.size(once)} once, "
+            f"{format.size(moved)} again; keeping it takes {format.size(room)} of each partition of SBUF"
         )
         count = sum(len(f.loads) for f, _ in pairs)
         yield Candidate("input-reload", site, count, message, _keep(pairs))

@@ -73,8 +73,11 @@ def _slice(c: Context) -> Iterator[Candidate]:
     for step in c.sketch.steps:
         if step.index not in waits or not _sliceable(step):
             continue
-        before = [p for p in producers.get(step, ()) if _sliceable(p) and engine.get(p.index) != engine.get(step.index)
-                  and p.views and _width(p) == _width(step)]  # fmt: skip
+        before = [
+            p
+            for p in producers.get(step, ())
+            if _sliceable(p) and engine.get(p.index) != engine.get(step.index) and p.views and _width(p) == _width(step)
+        ]
         if before:
             chain |= dict.fromkeys([*before, step])
             idle[step.site] = idle.get(step.site, 0) + waits[step.index]
@@ -83,21 +86,23 @@ def _slice(c: Context) -> Iterator[Candidate]:
     site = max(idle, key=lambda k: idle[k])
     engines = [ENGINES[engine[s.index]] for s in chain if s.index in engine]
     message = (
-        f"{' and '.join(dict.fromkeys(engines))} take turns on tiles of {max(map(_width, chain))} elements per partition: "
-        f"an engine waits {format.time(sum(idle.values()))} for whole tiles of another"
+        f"{' and '.join(dict.fromkeys(engines))} take turns on tiles of {max(map(_width, chain))} elements per "
+        f"partition: an engine waits {format.time(sum(idle.values()))} for whole tiles of another"
     )
     del readers
     yield Candidate("engine-idle", site, len(chain), message, _cut(list(chain)))
 
 
 def _sliceable(step: Step) -> bool:
-    """Elementwise on one tile shape of at least LONG_FREE elements (vectors of one element per partition may come along)."""
+    """Elementwise on one tile shape of at least LONG_FREE elements (vectors of one element per partition too)."""
     if step.is_dma or step.name in ("nc_matmul", "nc_transpose", "tensor_reduce", "memset", "iota") or not step.views:
         return False
     width = _width(step)
-    return width >= LONG_FREE and width % SLICES == 0 and all(
-        v.layout.on_chip and (v.layout.free in (1, width)) and len(v.layout.free_dims) <= 1 for v in step.views
-    )  # fmt: skip
+    return (
+        width >= LONG_FREE
+        and width % SLICES == 0
+        and all(v.layout.on_chip and (v.layout.free in (1, width)) and len(v.layout.free_dims) <= 1 for v in step.views)
+    )
 
 
 def _width(step: Step) -> int:
@@ -169,7 +174,9 @@ def unhidden_loads(c: Context) -> Iterator[Candidate]:
     if not late or total < IDLE_SHARE * (end - begin):
         return
     site, (steps, _) = max(late.items(), key=lambda item: item[1][1])
-    message = f"{len(steps)} instructions stand {format.time(total)} waiting for loads that are asked for only when they are needed"
+    message = (
+        f"{len(steps)} instructions stand {format.time(total)} waiting for loads that are asked for only when needed"
+    )
     yield Candidate("unhidden-load", site, sum(map(len, groups)), message, _prefetch)
 
 

@@ -32,37 +32,82 @@ class Rule:
 RULES: dict[str, Rule] = {
     rule.id: rule
     for rule in (
-        Rule("input-reload", "1", "the same input is loaded again",
-             "Keep the tile in SBUF across the loop that uses it again, or reorder the loops so that all uses follow one load."),
-        Rule("unfused-passes", "2", "an intermediate goes through HBM",
-             "Fuse the two passes: use the tile where it is produced instead of storing it to HBM and loading it back."),
-        Rule("engine-idle", "3", "engines take turns instead of working together",
-             "Pipeline the engines: give every iteration its own tile (allocate it inside the loop), and slice large tiles "
-             "so that the next engine starts on the first slice while this one works on the second."),
-        Rule("unhidden-load", "4", "computation waits for loads",
-             "Load the next tile before computing on this one, into a tile of its own."),
-        Rule("small-free", "5a", "instructions are too short along the free dimension",
-             "Process more elements per partition with each instruction: at least 128, better 512, so that its fixed "
-             "cost of some 60 to 150 cycles is paid less often."),
-        Rule("small-partitions", "5b", "instructions use few partitions",
-             "Put the tiles on disjoint partitions of one tile and process them with one instruction: 128 lanes cost "
-             "no more than 32."),
-        Rule("uncombined", "6", "instructions that one instruction could do",
-             "Combine them: activation computes func(scale * x + bias) at once, tensor_scalar applies two operators, "
-             "scalar_tensor_tensor one with a scalar and one with a tensor, activation_reduce also adds up."),
-        Rule("short-stationary", "7", "the short tensor is stationary in matmuls",
-             "Swap the operands of nc_matmul: the long tensor stationary, the short one moving. Weights load up to four "
-             "times faster than columns stream; the result comes out transposed."),
-        Rule("transposes", "8", "the Tensor engine transposes",
-             "Let the tensor arrive in the layout that is needed: choose its layout in HBM, or swap the operands of "
-             "the matmul before it so that the result needs no transpose."),
-        Rule("small-dma", "9", "DMA transfers are small",
-             "Move more with each transfer: at least 2 KiB per partition on all 128 partitions, 32 KiB per DMA engine."),
-        Rule("dma-transpose", "10", "the DMA engines transpose element by element",
-             "Load contiguously and transpose on the Tensor engine (nisa.nc_transpose) where it is idle, or keep the "
-             "tensor in HBM in the layout that is needed."),
+        Rule(
+            "input-reload",
+            "1",
+            "the same input is loaded again",
+            "Keep the tile in SBUF across the loop that uses it again, or reorder the loops so that all uses follow "
+            "one load.",
+        ),
+        Rule(
+            "unfused-passes",
+            "2",
+            "an intermediate goes through HBM",
+            "Fuse the two passes: use the tile where it is produced instead of storing it to HBM and loading it back.",
+        ),
+        Rule(
+            "engine-idle",
+            "3",
+            "engines take turns instead of working together",
+            "Pipeline the engines: give every iteration its own tile (allocate it inside the loop), and slice large "
+            "tiles so that the next engine starts on the first slice while this one works on the second.",
+        ),
+        Rule(
+            "unhidden-load",
+            "4",
+            "computation waits for loads",
+            "Load the next tile before computing on this one, into a tile of its own.",
+        ),
+        Rule(
+            "small-free",
+            "5a",
+            "instructions are too short along the free dimension",
+            "Process more elements per partition with each instruction: at least 128, better 512, so that its fixed "
+            "cost of some 60 to 150 cycles is paid less often.",
+        ),
+        Rule(
+            "small-partitions",
+            "5b",
+            "instructions use few partitions",
+            "Put the tiles on disjoint partitions of one tile and process them with one instruction: 128 lanes cost "
+            "no more than 32.",
+        ),
+        Rule(
+            "uncombined",
+            "6",
+            "instructions that one instruction could do",
+            "Combine them: activation computes func(scale * x + bias) at once, tensor_scalar applies two operators, "
+            "scalar_tensor_tensor one with a scalar and one with a tensor, activation_reduce also adds up.",
+        ),
+        Rule(
+            "short-stationary",
+            "7",
+            "the short tensor is stationary in matmuls",
+            "Swap the operands of nc_matmul: the long tensor stationary, the short one moving. Weights load up to "
+            "four times faster than columns stream; the result comes out transposed.",
+        ),
+        Rule(
+            "transposes",
+            "8",
+            "the Tensor engine transposes",
+            "Let the tensor arrive in the layout that is needed: choose its layout in HBM, or swap the operands of "
+            "the matmul before it so that the result needs no transpose.",
+        ),
+        Rule(
+            "small-dma",
+            "9",
+            "DMA transfers are small",
+            "Move more with each transfer: at least 2 KiB per partition on all 128 partitions, 32 KiB per DMA engine.",
+        ),
+        Rule(
+            "dma-transpose",
+            "10",
+            "the DMA engines transpose element by element",
+            "Load contiguously and transpose on the Tensor engine (nisa.nc_transpose) where it is idle, or keep the "
+            "tensor in HBM in the layout that is needed.",
+        ),
     )
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

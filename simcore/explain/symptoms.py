@@ -36,7 +36,7 @@ def symptoms(timeline: Timeline) -> list[Finding]:
 
 
 def free_elements(text: str) -> int:
-    """Elements per partition of the largest on-chip operand, from operand text of the vendor's profiler or ours; 0 unknown."""
+    """Elements per partition of the largest on-chip operand, from operand text (vendor's or ours); 0 unknown."""
     sizes = [prod(int(n) for n in (a or b).split(",")) for a, b in _VENDOR.findall(text)]
     sizes += [prod(int(n) for n in rest.split(",") if n) for _, _, rest in _OURS.findall(text)]
     return max(sizes, default=0)
@@ -62,25 +62,41 @@ def _finding(timeline: Timeline, rule_id: str, rows: np.ndarray, cost: int, mess
     sites = timeline.instructions.site[rows]
     sites = sites[sites >= 0]
     site = timeline.sites[np.bincount(sites).argmax()] if len(sites) else None
-    return Finding(rule=rule.id, number=rule.number, title=rule.title, message=message, advice=rule.advice, site=site,
-                   source=source_text(timeline, site), count=len(rows), saving_ps=None, cost_ps=int(cost))  # fmt: skip
+    return Finding(
+        rule=rule.id,
+        number=rule.number,
+        title=rule.title,
+        message=message,
+        advice=rule.advice,
+        site=site,
+        source=source_text(timeline, site),
+        count=len(rows),
+        saving_ps=None,
+        cost_ps=int(cost),
+    )
 
 
 def _waits(timeline: Timeline) -> Iterator[Finding]:
     """The engine that is busiest, and what it waits for."""
     t, rows = timeline.instructions, analysis.kernel_rows(timeline)
-    engines = {name: union_ps(t.start_ps[mine], t.end_ps[mine]) for i, name in enumerate(ENGINES[:4])
-               if len(mine := rows[t.engine[rows] == i])}  # fmt: skip
+    engines = {
+        name: union_ps(t.start_ps[mine], t.end_ps[mine])
+        for i, name in enumerate(ENGINES[:4])
+        if len(mine := rows[t.engine[rows] == i])
+    }
     if not engines:
         return
     name = max(engines, key=lambda k: engines[k])
     mine = rows[t.engine[rows] == ENGINES.index(name)]
-    for rule, causes, what in (("engine-idle", ("data", "reuse", "bank"), "results or tiles of other engines"),
-                               ("unhidden-load", ("dma",), "DMA transfers")):  # fmt: skip
+    for rule, causes, what in (
+        ("engine-idle", ("data", "reuse", "bank"), "results or tiles of other engines"),
+        ("unhidden-load", ("dma",), "DMA transfers"),
+    ):
         waiting = mine[np.isin(t.wait_cause[mine], [CAUSES.index(c) for c in causes]) & (t.wait_ps[mine] > 0)]
         cost = int(t.wait_ps[waiting].sum())
         if cost:
-            message = f"{name}, the busiest engine, waits {format.time(cost)} for {what}, {len(waiting)} times"
+            times = f"{len(waiting)} time{'s' * (len(waiting) > 1)}"
+            message = f"{name}, the busiest engine, waits {format.time(cost)} for {what}, {times}"
             yield _finding(timeline, rule, waiting, cost, message)
 
 
@@ -147,7 +163,7 @@ def _transfers(timeline: Timeline) -> Iterator[Finding]:
         lost = float((busy[small] - moved[small] / rate * 1e12).sum())
         rows = np.unique(d.instruction[known][small[group]])
         message = (
-            f"{len(rows)} DMAs move {format.size(float(np.median(moved[small])))} per DMA engine (median); their engines are "
-            f"busy {format.time(max(lost, 0) / 16)} longer than the bytes need"
+            f"{len(rows)} DMAs move {format.size(float(np.median(moved[small])))} per DMA engine (median); their "
+            f"engines are busy {format.time(max(lost, 0) / 16)} longer than the bytes need"
         )
         yield _finding(timeline, "small-dma", rows, int(max(lost, 0) / 16), message)

@@ -1,4 +1,4 @@
-"""Planted fault: Scalar and Vector take turns on whole tiles of 8192 elements.  Repaired: in four slices, so they overlap."""
+"""Planted fault: Scalar and Vector take turns on whole tiles of 8192 elements.  Repaired: on four slices."""
 
 import nki
 import nki.isa as nisa

@@ -1,4 +1,4 @@
-"""Planted fault: the intermediate of two passes goes through HBM.  Repaired: both passes on the tile while it is there."""
+"""Planted fault: the intermediate of two passes goes through HBM.  Repaired: both passes at once."""
 
 import nki
 import nki.isa as nisa

@@ -94,7 +94,7 @@ def _instructions(timeline: Timeline, columns: Columns, tick: int, rows: np.ndar
         "operands": columns.add(t.operands[rows], "int32"),
         "site": columns.add(t.site[rows], "int32"),
         "cause": columns.add(t.wait_cause[rows], "int8"),
-        "wait": columns.add(t.wait_ps[rows] // tick, "int32"),
+        "wait": columns.add(analysis.stall_ps(timeline)[rows] // tick, "int32"),
         "on": columns.add(analysis.waited_on(timeline)[rows], "int32"),
     }
 

@@ -44,5 +44,5 @@ function drawRoofline(data) {
   const says = [`${point.kind}: ${fmt.flops(point.flops_per_s)} at ${point.achieved ? digits(point.achieved) + " FLOP per HBM byte" : "no HBM traffic"}`];
   if (point.of_roof != null) says.push(`${fmt.percent(point.of_roof)} of the roof over it`);
   if (point.algorithmic_bytes) says.push(`it moves ${digits(point.hbm_bytes / point.algorithmic_bytes)} times the ${fmt.size(point.algorithmic_bytes)} of its inputs and outputs (from the bar to the circle)`);
-  box.append(element("p", {}, says.join("; ") + ". S and P: the same rate per byte of SBUF and PSUM traffic."));
+  box.append(element("p", {}, says.join("; ") + ". S and P: the same per byte the Tensor engine reads from SBUF and writes to PSUM."));
 }
