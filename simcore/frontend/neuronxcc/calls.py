@@ -30,7 +30,7 @@ class Mask:
         """The part of an operand inside the box; dims names the grid dimension of each of its dimensions (None: not masked)."""
         if dims is None:
             dims = self.align(t)
-        return t.clipped(tuple((0, n) if d is None or n == 1 else self.box[d] for n, d in zip(t.shape, dims, strict=True)))
+        return t.clipped(tuple((0, n) if d is None or n != self.shape[d] else self.box[d] for n, d in zip(t.shape, dims, strict=True)))
 
     def align(self, t: Tile):
         rank, have = len(self.shape), len(t.shape)

@@ -12,7 +12,7 @@ from simcore.frontend.neuronxcc import tile as tiles
 from simcore.frontend.neuronxcc.forms import form, frozen
 from simcore.frontend.neuronxcc.index import Index
 from simcore.frontend.neuronxcc.placement import Placement
-from simcore.frontend.neuronxcc.tile import Result, Tile, at_site, flush, fresh_strides, new_storage, stored_dtype
+from simcore.frontend.neuronxcc.tile import Result, Tile, at_site, flush, fresh_strides, new_storage
 from simcore.tensor import MemoryRegion, private_hbm, psum, sbuf, to_buffer
 
 
@@ -42,7 +42,7 @@ def ndarray(shape, dtype, buffer=None, name=None, fill=None) -> Tile:
     """An uninitialised tensor (or one filled with a number).  Block dimensions on chip make it a family of tiles."""
     placement = buffer if isinstance(buffer, Placement) else None
     where = placement.buffer if placement else to_buffer(buffer)
-    dt = stored_dtype(to_dtype(dtype), where)
+    dt = to_dtype(dtype)
     site = state.site(state.current("nl.ndarray"), 3)
     blocks, own, par = split(shape)
     if not where.on_chip:

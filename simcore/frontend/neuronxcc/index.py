@@ -372,7 +372,12 @@ class Predicate:
         return Predicate(self.shape, None, lambda: ~self.dense())
 
     def __bool__(self) -> bool:
-        raise ValueError("a mask has one truth value per element; use mask= (loop variables alone can be tested with if)")
+        """`a and b` on masks gives b alone, as in the vendor's tracer; a kernel that meant `a & b` is warned."""
+        from simcore.frontend import state
+
+        if state.recorder is not None:
+            state.recorder.warnings.setdefault(f"{state.user_site(1)}: a mask has one truth value per element; `a and b` keeps b only, write `a & b`")
+        return True
 
     def __getitem__(self, key) -> Predicate:
         return Predicate(np.empty(self.shape, bool)[key].shape, None, lambda: self.dense()[key])

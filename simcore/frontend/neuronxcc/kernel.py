@@ -39,6 +39,7 @@ def translated(function: Callable) -> Callable:
         tiles.flush()
         return out
 
+    run.dialect = "neuronxcc.nki"
     return run
 
 

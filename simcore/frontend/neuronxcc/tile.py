@@ -142,6 +142,8 @@ class Tile:
     def _indirect(self, key) -> Tile:
         """An access with tiles as indices."""
         key = expand(tuple(_plain(k) for k in key), self.ndim, self)
+        rank = max((k.ndim for k in key if isinstance(k, Index)), default=0)
+        key = tuple(k[(..., *(None,) * (rank - k.ndim))] if isinstance(k, Tile) and 1 < k.ndim < rank and k.size == k.shape[0] > 1 else k for k in key)
         several = any(isinstance(k, Tile) and k.size > 1 for k in key) or any(isinstance(k, Index) for k in key)
         stand_in, tiles, offset, unknown = [], {}, self.offset, False
         dim = -1
