@@ -18,14 +18,14 @@ def assemble(trace: Trace, machine: Machine, p: Program, run) -> Timeline:
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     row = p.trace_row[order]
-    lead = p.first_chip[p.trace_row] == np.arange(len(start))       # the first chip instruction of its instruction
-    last = p.last_chip[p.trace_row] == np.arange(len(start))
-    on = np.asarray(run.on, np.int64)[p.trace_row]
+    lead = p.first_chip[p.unit_row] == np.arange(len(start))       # the first chip instruction of its instruction
+    last = p.last_chip[p.unit_row] == np.arange(len(start))
+    on = np.asarray(run.on, np.int64)[p.unit_row]
     on = np.where(lead, np.where(on >= 0, rank[p.last_chip[on]], -1), rank[np.arange(len(start)) - 1])[order]
-    cause = np.where(lead, np.asarray(run.cause, np.int8)[p.trace_row], CAUSES.index("engine"))[order]
-    wait = np.where(lead, np.asarray(run.wait, np.int64)[p.trace_row], 0)[order]
+    cause = np.where(lead, np.asarray(run.cause, np.int8)[p.unit_row], CAUSES.index("engine"))[order]
+    wait = np.where(lead, np.asarray(run.wait, np.int64)[p.unit_row], 0)[order]
     end = np.asarray(run.chip_end, np.int64)
-    done = np.where(last, np.asarray(run.done, np.int64)[p.trace_row], end)
+    done = np.where(last, np.asarray(run.done, np.int64)[p.unit_row], end)
     operand_id, strings = _operand_texts(trace, p)
     opcodes = tuple(dict.fromkeys(p.opcodes))
     code = np.array([opcodes.index(o) for o in p.opcodes], np.int16)
@@ -76,7 +76,7 @@ def _transfers(p: Program, run, rank) -> tuple[DmaTransfers, tuple[str, ...]]:
     entry = np.repeat(np.arange(len(table)), count)
     within = np.arange(len(entry)) - np.repeat(np.cumsum(count) - count, count)
     engines = max(16, int(count.max()))
-    op = p.first_op[p.variant[instruction]]
+    op = p.first_op[p.kind[instruction]]
     xs = {int(o): p.ops[o].dma for o in np.unique(op)}
     queue_of = {o: queue_name(p.ops[o].engine.display, x.mode) for o, x in xs.items()}
     names = tuple(dict.fromkeys(queue_of.values()))

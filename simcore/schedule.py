@@ -66,7 +66,7 @@ class _Scheduler:
         order = np.argsort(p.stream, kind="stable")
         bounds = np.searchsorted(p.stream[order], np.arange(len(p.streams) + 1))
         self.members = [order[a:b].tolist() for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
-        self.variant = p.variant.tolist()
+        self.variant = p.kind.tolist()
         self.first_chip = p.first_chip.tolist()
         self.stream = p.stream.tolist()
         self.pending = np.bincount(p.consumer, minlength=n).tolist()
@@ -89,17 +89,18 @@ class _Scheduler:
                for s in p.streams], [0] * len(p.streams)]
         self.handoff = ps
         self.same = round(hand.same_engine_ns * 1000)
-        self.issue = [sum(o.issue_ps for o in mine) for mine in p.variant_ops]
-        self.latency = [sum(o.issue_ps for o in mine[:-1]) + mine[-1].latency_ps for mine in p.variant_ops]
-        self.transfer = [mine[0].dma for mine in p.variant_ops]
+        self.issue = [sum(o.issue_ps for o in mine) for mine in p.kind_ops]
+        self.latency = [sum(o.issue_ps for o in mine[:-1]) + mine[-1].latency_ps for mine in p.kind_ops]
+        self.transfer = [mine[0].dma for mine in p.kind_ops]
         pe = machine.tensor
         self.passes = [[(pe.ps(a.pe_cycles), pe.ps(b.pe_cycles)) for a, b in zip(mine[::2], mine[1::2], strict=True)]
-                       if mine[0].opcode == "LDWEIGHTS" else [] for mine in p.variant_ops]
+                       if mine[0].opcode == "LDWEIGHTS" else [] for mine in p.kind_ops]
 
     def run(self) -> Run:
         streams = self.p.streams
         count = len(streams)
-        self.free = [0] * count
+        late = round(self.machine.dma.start_sw_ns * 1000) if any(s.queue == "sw" for s in streams) else 0
+        self.free = [late if s.queue == "sw" else 0 for s in streams]
         self.last = [-1] * count
         self.head = [0] * count                                                # position of the oldest not yet executed
         self.waiting: list[list[tuple[int, int]]] = [[] for _ in streams]      # (ready, instruction), as a heap
@@ -107,7 +108,7 @@ class _Scheduler:
         self.parked: list[list[tuple[int, int]]] = [[] for _ in streams]       # ready, but beyond the window
         self.events: list[tuple[int, int]] = []                                # (earliest next start, stream)
         self.due = [-1] * count                                                # the one event of a stream that counts
-        self.window = [_window(s, self.machine) for s in streams]
+        self.window = [_window(s, self.machine, self.p.legacy) for s in streams]
         self.began, self.through = [0] * count, [0] * count                    # Tensor engine: first and last column in
         self.position = [0] * len(self.stream)
         self.gone = [False] * len(self.stream)
@@ -216,7 +217,7 @@ class _Scheduler:
         out.start[i], out.done[i] = t, end
         self.free[s], self.last[s] = t + self.issue[v], i
         c = self.first_chip[i]
-        mine = self.p.variant_ops[v]
+        mine = self.p.kind_ops[v]
         if len(mine) == 1:
             out.chip_start[c], out.chip_end[c] = t, end
         else:
@@ -354,11 +355,8 @@ class _Scheduler:
                     self.active.append(to)
 
 
-def _window(stream: Stream, machine: Machine) -> int:
+def _window(stream: Stream, machine: Machine, legacy: bool) -> int:
     """How many instructions of a stream may overtake each other: the compiler orders them by when they can start."""
     if stream.queue:
         return 1 << 30
-    return WINDOW
-
-
-WINDOW = int(__import__("os").environ.get("SIMW", "4"))
+    return machine.compiler.legacy_reorder_window if legacy else machine.compiler.reorder_window

@@ -138,7 +138,7 @@ def record(function: Callable, args: tuple, kwargs: dict, launch) -> Trace:
         inputs.write_back()
         name = getattr(function, "__name__", "kernel")
         shapes = ", ".join(repr(a.layout).split("@")[0] for a in inputs.tensors)
-        return rec.trace(name, outputs=outputs, sources=_sources(rec), cores=launch.cores, info={"inputs": shapes})
+        return rec.trace(name, outputs=outputs, sources=_sources(rec), cores=launch.cores, info={"inputs": shapes, "dialect": getattr(function, "dialect", "nki")})
     finally:
         state.begin(before)
         rec.core = 0

@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 import numpy as np
 
 from simcore.errors import CapacityError
+from simcore.lowering.units import Units
 from simcore.machine import Machine
 from simcore.tensor import psum, sbuf
 from simcore.trace import Trace
@@ -78,16 +79,21 @@ class Placement:
         self.before: list[tuple[int, int]] = []
 
 
-def place(trace: Trace, machine: Machine) -> Placement:
+def place(trace: Trace, machine: Machine, units: Units) -> Placement:
     """Give every on-chip tile an address.  Raises CapacityError, naming what fills the memory, when it does not fit."""
     placement = Placement(len(trace.storages))
-    instruction = np.repeat(np.arange(len(trace)), np.diff(trace.access_start))
+    at = units.unit[np.repeat(np.arange(len(trace)), np.diff(trace.access_start))]
     storage = trace.region_storage[trace.access]
-    placement.died[storage] = instruction          # the last assignment of a repeated index wins: instructions ascend
-    placement.born[storage[::-1]] = instruction[::-1]
+    placement.born[:] = len(trace)
+    np.minimum.at(placement.born, storage, at)
+    np.maximum.at(placement.died, storage, at)
+    placement.born[placement.died < 0] = -1
+    for kept, dropped in units.forwarded.items():       # a PSUM tile read in place of its copy lives as long as the copy
+        placement.died[kept] = max(placement.died[kept], placement.died[dropped])
+        placement.born[dropped] = placement.died[dropped] = -1
     for core in range(max(1, trace.cores)):
         for buffer in (sbuf, psum):
-            _place_memory(trace, machine, placement, buffer, core)
+            _place_memory(trace, machine, placement, buffer, core, units.bundles if buffer is psum else [])
     return placement
 
 
@@ -98,9 +104,16 @@ def _capacity(machine: Machine, buffer) -> tuple[int, int]:
     return machine.sbuf.get("usable_bytes_per_partition") or machine.sbuf.bytes_per_partition, ALIGN
 
 
-def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: int) -> None:
+def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: int, bundles: list[list[int]]) -> None:
     size, grain = _capacity(machine, buffer)
     tiles = [s for s in trace.storages if s.buffer is buffer and s.core == core and p.born[s.id] >= 0]
+    followers: dict[int, list[int]] = {}                         # tiles that share the place of another
+    for bundle in bundles:
+        head, *rest = sorted(bundle, key=lambda i: (p.born[i], i))
+        followers[head] = rest
+        p.died[head] = max(p.died[i] for i in bundle)
+    inside = {i for rest in followers.values() for i in rest}
+    tiles = [s for s in tiles if s.id not in inside]
     tiles.sort(key=lambda s: (p.born[s.id], s.id))
     arena = Arena(size)
     alive: list[tuple[int, int, int, int]] = []                  # (died, id, address, size)
@@ -124,7 +137,7 @@ def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: in
         p.address[s.id] = start
         for other in held.replace(start, start + need, s.id):
             if p.died[other] < died or s.address is not None:
-                p.before.append((other, s.id))
+                p.before += [(old, new) for old in (other, *followers.get(other, ())) for new in (s.id, *followers.get(s.id, ()))]
 
 
 class _Occupants:

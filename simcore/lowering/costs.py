@@ -14,8 +14,12 @@ from simcore.tensor import Layout
 from simcore.trace import Operand, Variant
 
 
-def ops_of(v: Variant, machine: Machine) -> tuple[Op, ...]:
-    """The chip instructions of a variant on a machine.  Raises MachineError where the machine lacks a number it needs."""
+def ops_of(v: Variant, machine: Machine, times: int = 1, argument: bool = False) -> tuple[Op, ...]:
+    """The chip instructions of a variant on a machine, or of `times` of them done at once.
+
+    argument  a DMA moves an argument or result of a kernel of the older dialect
+    Raises MachineError where the machine lacks a number it needs.
+    """
     if v.row.cost_fn is not None:
         return v.row.cost_fn(v, machine)
     from simcore.lowering.costs_dma import dma_cost
@@ -25,10 +29,10 @@ def ops_of(v: Variant, machine: Machine) -> tuple[Op, ...]:
     if engine is TENSOR:
         return tensor_cost(v, machine)
     if engine is DMA:
-        return dma_cost(v, machine)
+        return dma_cost(v, machine, times, argument)
     if not v.operands:
         return (control(v, machine, engine),)
-    return elementwise(v, machine, engine)
+    return elementwise(v, machine, engine, times)
 
 
 def engine_of(v: Variant) -> Engine:
@@ -65,7 +69,7 @@ def is_vector_operand(o: Operand, elements: int) -> bool:
     return o.access == "r" and o.layout.free == 1 and elements > 1 and o.name not in ("data", "src", "data1")
 
 
-def elementwise(v: Variant, machine: Machine, engine: Engine) -> tuple[Op, ...]:
+def elementwise(v: Variant, machine: Machine, engine: Engine, times: int = 1) -> tuple[Op, ...]:
     """An instruction that streams its tiles through Vector, Scalar or GpSimd."""
     section = {VECTOR: machine.vector, SCALAR: machine.scalar, GPSIMD: machine.gpsimd}.get(engine)
     if section is None:
@@ -82,7 +86,7 @@ def elementwise(v: Variant, machine: Machine, engine: Engine) -> tuple[Op, ...]:
     law = section.law(v.name, function=function, inputs=inputs, out=out.dtype.itemsize, memories=memories,
                       dest=out.buffer.value, contiguous=contiguous)
     stretch = max((sector_factor(o.layout, machine) for o in v.operands), default=1.0)
-    stream = law.stream(n) * stretch
+    stream = law.stream(n * times) * stretch
     if any(o.layout.indirect for o in v.operands) and engine is VECTOR and machine.vector.get("dynamic_address_min_cycles"):
         stream = max(stream, machine.vector.dynamic_address_min_cycles)
     overhead = law.issue_cycles or section.issue_overhead_cycles
@@ -91,7 +95,7 @@ def elementwise(v: Variant, machine: Machine, engine: Engine) -> tuple[Op, ...]:
     latency = max(latency, issue)
     ops = [Op(engine=engine, opcode=opcode(v, out), issue_ps=section.ps(issue), latency_ps=section.ps(latency),
               reads=tuple(o.name for o in v.reads), writes=tuple(o.name for o in writes),
-              flops=flops(v, n), dtype=tiles[0].layout.dtype.name if tiles else out.dtype.name)]
+              flops=times * flops(v, n), dtype=tiles[0].layout.dtype.name if tiles else out.dtype.name)]
     return tuple(ops)
 
 

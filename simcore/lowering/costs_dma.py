@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simcore.isa.table import GPSIMD, SCALAR, SYNC, Engine, Op
+from simcore.isa.table import GPSIMD, SCALAR, SYNC, DgeMode, Engine, Op
 from simcore.machine import Machine
 from simcore.tensor import Layout
 from simcore.trace import Variant
@@ -58,19 +58,20 @@ def run_bytes(lay: Layout) -> int:
     return run * lay.dtype.itemsize
 
 
-def choose_mode(v: Variant, machine: Machine, indirect: bool) -> str:
-    asked = getattr(v.params.get("dge_mode"), "name", "unknown")
+def choose_mode(v: Variant, machine: Machine, indirect: bool, argument: bool) -> str:
+    given = v.params.get("dge_mode")
+    asked = DgeMode(given).name if isinstance(given, int) else getattr(given, "name", "unknown")
     has_hw = machine.dma.get("hw_dge_instances", 0) > 0
     if asked == "none":
         return STATIC
-    if asked == "swdge" or indirect:
+    if asked == "swdge" or indirect or (argument and has_hw and asked == "unknown"):
         return SW
     if asked == "hwdge" or has_hw:
         return HW if has_hw else STATIC
     return STATIC
 
 
-def dma_cost(v: Variant, machine: Machine) -> tuple[Op, ...]:
+def dma_cost(v: Variant, machine: Machine, times: int = 1, argument: bool = False) -> tuple[Op, ...]:
     if v.name == "core_barrier":
         ps = round(machine.semaphore.instruction_ns * 1000)
         return (Op(engine=GPSIMD, opcode=v.row.opcode, issue_ps=ps, latency_ps=ps),)
@@ -80,7 +81,7 @@ def dma_cost(v: Variant, machine: Machine) -> tuple[Op, ...]:
     dst = writes[0] if writes else v.operands[0].layout
     src = reads[0] if reads else dst
     indirect = any(o.layout.indirect == "vector" for o in v.operands)
-    mode = choose_mode(v, machine, indirect)
+    mode = choose_mode(v, machine, indirect, argument)
     total = max(dst.nbytes, max((r.nbytes for r in reads), default=0))
 
     run = min(run_bytes(dst) * total // max(dst.nbytes, 1), run_bytes(src) * total // max(src.nbytes, 1))
@@ -93,8 +94,9 @@ def dma_cost(v: Variant, machine: Machine) -> tuple[Op, ...]:
         if not src.on_chip and dst.on_chip and src.dtype.itemsize not in (2, 4):
             slow *= 2
     elif v.name == "dma_compute":
-        slow = len(reads) / d.compute_fraction
-    count = -(-total // run)
+        slow = max(len(reads), 1 / d.compute_fraction)
+    count = -(-total // run) * times
+    total *= times
     packets = -(-run // d.packet_bytes)
     one = d.packet_ns * packets + run / d.engine_bytes_per_s * 1e9 * slow
     one = max(one, d.min_descriptor_ns)
@@ -119,8 +121,9 @@ def dma_cost(v: Variant, machine: Machine) -> tuple[Op, ...]:
         queue = asked
     transfer = Transfer(
         mode=mode, load=load, descriptors=count, bytes=total,
-        hbm_read=sum(r.nbytes for r in reads if not r.on_chip), hbm_write=0 if dst.on_chip else dst.nbytes,
-        sbuf_read=sum(r.nbytes for r in reads if r.on_chip), sbuf_write=dst.nbytes if dst.on_chip else 0,
+        hbm_read=times * sum(r.nbytes for r in reads if not r.on_chip), hbm_write=0 if dst.on_chip else times * dst.nbytes,
+        sbuf_read=times * sum(r.nbytes for r in reads if r.on_chip),
+        sbuf_write=times * dst.nbytes if dst.on_chip else 0,
         engines=engines, work_ps=work, issue_ps=round(issue * 1000), busy_ps=round(busy * 1000),
         ready_ps=round(ready * 1000), first_ps=round(first * 1000),
         source="SBUF" if src.on_chip else "HBM", dest="SBUF" if dst.on_chip else "HBM",

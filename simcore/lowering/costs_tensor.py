@@ -8,6 +8,7 @@ pipeline latency and the overheads (schedule.py: the Tensor engine's stream).
 from __future__ import annotations
 
 from simcore.isa.table import TENSOR, Op
+from simcore.isa.tensor_engine import double_row, transpose_flag
 from simcore.machine import Machine
 from simcore.tensor import Layout
 from simcore.trace import Variant
@@ -27,15 +28,13 @@ def operands(v: Variant) -> tuple[Layout, Layout, bool]:
     """(stationary, moving, is it a transpose) of a Tensor-engine row."""
     if v.name == "nc_transpose":
         return v["data"], v["data"], True
-    from simcore.isa.tensor_engine import transpose_flag
-
     return v["stationary"], v["moving"], transpose_flag(v.params.get("is_transpose"))
 
 
 def tensor_cost(v: Variant, machine: Machine) -> tuple[Op, ...]:
     t = machine.tensor
     stationary, moving, transpose = operands(v)
-    pair = 2 if "double_row" in str(getattr(v.params.get("perf_mode"), "name", "")) else 1
+    pair = 2 if double_row(v.params.get("perf_mode")) else 1
     key = rate_key(moving)
     rows = stationary.shape[0]
     if v.name == "nc_transpose":

@@ -14,25 +14,29 @@ from simcore.isa.table import ENGINE_INDEX, Op
 from simcore.lowering.allocate import Placement, place
 from simcore.lowering.costs import ops_of
 from simcore.lowering.dependences import DATA, REUSE, accesses, dependences, unique_edges
+from simcore.lowering.units import LEGACY, Units, units_of
 from simcore.machine import Machine
 from simcore.tensor import psum, sbuf
-from simcore.trace import Trace, Variant
+from simcore.trace import Trace
 
 
 @dataclass(eq=False, kw_only=True)
 class Program:
-    """Instructions in program order, and the chip instructions each becomes.
+    """Units in program order, and the chip instructions each becomes.
 
+    unit_row     per chip instruction: its unit (lowering/units.py: an instruction, or several done at once)
     trace_row    per chip instruction: instruction of the trace
-    op           per chip instruction: row of the op tables (one row per chip instruction of a variant)
-    first_chip   per instruction: its first chip instruction; the others follow
-    stream       per instruction: what it is executed by, an index into `streams`
+    op           per chip instruction: row of the op tables (one row per chip instruction of a kind)
+    kind         per unit: (variant, how many at once), an index into `kind_ops`
+    first_chip   per unit: its first chip instruction; the others follow
+    stream       per unit: what it is executed by, an index into `streams`
     producer, consumer, cause, soft
-                 dependences between instructions of the trace; a soft one asks for the order only (one in-order engine)
+                 dependences between units; a soft one asks for the order only (one engine)
     occupancy    "SBUF"/"PSUM": (first chip instruction, last, bytes over all partitions) per tile
     """
 
     cores: int
+    unit_row: np.ndarray
     trace_row: np.ndarray
     op: np.ndarray
     core: np.ndarray
@@ -42,8 +46,9 @@ class Program:
     first_op: np.ndarray
     stream: np.ndarray
     streams: list[Stream]
-    variant: np.ndarray
-    variant_ops: list[tuple[Op, ...]]
+    kind: np.ndarray
+    kind_ops: list[tuple[Op, ...]]
+    legacy: bool
     producer: np.ndarray
     consumer: np.ndarray
     cause: np.ndarray
@@ -74,27 +79,30 @@ class Stream:
 
 def lower(trace: Trace, machine: Machine) -> Program:
     """Costs, addresses and dependences.  Raises CapacityError when a memory cannot hold the tiles alive at once."""
-    variant_ops = [ops_of(v, machine) for v in trace.variants]
+    units = units_of(trace, machine, *dependences(trace))
+    kinds, kind = _kinds(trace, units)
+    variant_ops = [ops_of(trace.variants[v], machine, times, argument) for v, times, argument in kinds]
     ops = [o for mine in variant_ops for o in mine]
     count = np.array([len(mine) for mine in variant_ops], np.int64)
     first_op = np.cumsum(count) - count
-    per = count[trace.variant]
-    trace_row = np.repeat(np.arange(len(trace)), per)
+    per = count[kind]
+    unit_row = np.repeat(np.arange(len(kind)), per)
     first_chip = np.cumsum(per) - per
-    op = first_op[trace.variant][trace_row] + np.arange(len(trace_row)) - first_chip[trace_row]
-    engines = np.array([ENGINE_INDEX[o.engine] for o in ops], np.int8)
     last_chip = first_chip + per - 1
-    stream, streams = _streams(trace, variant_ops)
+    op = first_op[kind][unit_row] + np.arange(len(unit_row)) - first_chip[unit_row]
+    engines = np.array([ENGINE_INDEX[o.engine] for o in ops], np.int8)
+    core = trace.core[units.row]
+    stream, streams = _streams(core, kind, variant_ops)
 
-    placement = place(trace, machine)
-    producer, consumer, cause = dependences(trace)
-    producer, consumer, cause = _with_reuse(trace, placement, stream, producer, consumer, cause)
-    producer, consumer, cause, soft = _simplify(producer, consumer, cause, stream, streams)
-    table = {name: np.array(column, np.int64) for name, column in _bytes(trace, ops, first_op, count).items()}
+    placement = place(trace, machine, units)
+    producer, consumer, cause = _with_reuse(trace, units, placement, stream)
+    soft = _soft(producer, consumer, cause, stream, streams)
+    table = {name: np.array(column, np.int64) for name, column in _bytes(trace, kinds, variant_ops).items()}
     return Program(
-        cores=trace.cores, trace_row=trace_row, op=op, core=trace.core[trace_row],
+        cores=trace.cores, unit_row=unit_row, trace_row=units.row[unit_row], op=op, core=core[unit_row],
         engine=engines[op] if len(op) else np.zeros(0, np.int8), first_chip=first_chip, last_chip=last_chip,
-        first_op=first_op, stream=stream, streams=streams, variant=trace.variant, variant_ops=variant_ops,
+        first_op=first_op, stream=stream, streams=streams, kind=kind, kind_ops=variant_ops,
+        legacy=trace.info.get("dialect") == LEGACY,
         producer=producer, consumer=consumer, cause=cause, soft=soft, ops=ops, opcodes=[o.opcode for o in ops],
         dtypes=[o.dtype for o in ops], elements=np.array([o.elements for o in ops], np.int64),
         flops=np.array([o.flops for o in ops], np.int64), placement=placement,
@@ -102,18 +110,32 @@ def lower(trace: Trace, machine: Machine) -> Program:
     )
 
 
-def _streams(trace: Trace, variant_ops) -> tuple[np.ndarray, list[Stream]]:
-    """What executes each instruction."""
-    names = [(mine[0].engine.display, mine[0].dma.mode if mine[0].dma is not None else "") for mine in variant_ops]
-    kinds = list(dict.fromkeys(names))
-    kind = np.array([kinds.index(n) for n in names], np.int64)[trace.variant] if len(trace) else np.zeros(0, np.int64)
-    code = trace.core.astype(np.int64) * len(kinds) + kind
-    used, stream = np.unique(code, return_inverse=True)
-    return stream.reshape(-1), [Stream(int(c) // len(kinds), *kinds[int(c) % len(kinds)]) for c in used]
+def _kinds(trace: Trace, units: Units) -> tuple[list[tuple[int, int, bool]], np.ndarray]:
+    """Distinct (variant, how many at once, on an argument of an older kernel) of the units, and which one each unit is."""
+    widest = int(units.times.max(initial=1)) + 1
+    argument = np.zeros(len(units.row), np.int64)
+    if trace.info.get("dialect") == LEGACY and len(trace):
+        # the older compiler moves arguments and results by software descriptors, what lies between by hardware ones
+        outer = np.array([s.kind != "tile" for s in trace.storages], bool)[trace.region_storage[trace.access]]
+        some = np.zeros(len(trace), bool)
+        some[np.repeat(np.arange(len(trace)), np.diff(trace.access_start))[outer]] = True
+        argument = some[units.row].astype(np.int64)
+    code = (trace.variant[units.row].astype(np.int64) * widest + units.times) * 2 + argument
+    code, kind = np.unique(code, return_inverse=True)
+    return [(int(c) // 2 // widest, int(c) // 2 % widest, bool(c & 1)) for c in code], kind.reshape(-1)
 
 
-def _simplify(producer, consumer, cause, stream, streams: list[Stream]):
-    """Drop what the order of an engine already guarantees.
+def _streams(core, kind, kind_ops) -> tuple[np.ndarray, list[Stream]]:
+    """What executes each unit."""
+    names = [(mine[0].engine.display, mine[0].dma.mode if mine[0].dma is not None else "") for mine in kind_ops]
+    distinct = list(dict.fromkeys(names))
+    which = np.array([distinct.index(n) for n in names], np.int64)[kind] if len(kind) else np.zeros(0, np.int64)
+    used, stream = np.unique(core.astype(np.int64) * max(1, len(distinct)) + which, return_inverse=True)
+    return stream.reshape(-1), [Stream(int(c) // len(distinct), *distinct[int(c) % len(distinct)]) for c in used]
+
+
+def _soft(producer, consumer, cause, stream, streams: list[Stream]) -> np.ndarray:
+    """Which dependences the order of an engine already guarantees.
 
     The Tensor engine forwards accumulations, so its own instructions only follow each other; on the other engines a result
     must be written before the same engine can read it, but overwriting what it has read needs no wait.
@@ -121,58 +143,64 @@ def _simplify(producer, consumer, cause, stream, streams: list[Stream]):
     tensor = np.array([s.engine == "Tensor" for s in streams], bool)
     queue = np.array([bool(s.queue) for s in streams], bool)
     same = (stream[producer] == stream[consumer]) & ~queue[stream[consumer]]
-    soft = same & ((cause != DATA) | tensor[stream[consumer]])
-    return producer, consumer, cause, soft
+    return same & ((cause != DATA) | tensor[stream[consumer]])
 
 
-def _with_reuse(trace: Trace, placement: Placement, stream, producer, consumer, cause):
-    """Add what follows from addresses: the first writes of a tile wait for the last accesses of the tiles whose place it takes."""
+def _with_reuse(trace: Trace, units: Units, placement: Placement, stream):
+    """Dependences between units, with what follows from addresses: the first writes of a tile wait for the last accesses
+    of the tiles whose place it takes."""
     if not placement.before:
-        return producer, consumer, cause
+        return units.producer, units.consumer, units.cause
     instruction, reads, writes = accesses(trace)
+    unit = units.unit[instruction]
     storage = trace.region_storage[trace.access]
-    order = np.lexsort((instruction, storage))
-    start = np.searchsorted(storage[order], np.arange(len(trace.storages) + 1))
-    extra = []
+    wanted = np.unique(np.array(placement.before, np.int64))
+    keep = np.zeros(len(trace.storages), bool)
+    keep[wanted] = True
+    entry = np.flatnonzero(keep[storage])
+    order = entry[np.lexsort((unit[entry], storage[entry]))]
+    start = np.searchsorted(storage[order], np.arange(len(trace.storages) + 1)).tolist()
+    unit, reads, stream = unit[order].tolist(), reads[order].tolist(), stream.tolist()
+    last: dict[int, list[int]] = {}        # storage -> its last unit on each stream
+    first: dict[int, list[int]] = {}       # storage -> its writes before anything reads it
+    extra = set()
     for old, new in placement.before:
-        a = order[start[old]:start[old + 1]]
-        b = order[start[new]:start[new + 1]]
-        last = {}
-        for i in instruction[a].tolist():
-            last[int(stream[i])] = i
-        first_read = next((k for k, x in enumerate(b.tolist()) if reads[x]), len(b))
-        for x in b[:max(1, first_read)].tolist():
-            if writes[x] or not len(b):
-                for i in last.values():
-                    if i < instruction[x]:
-                        extra.append((i, int(instruction[x])))
+        if old not in last:
+            last[old] = list({stream[u]: u for u in unit[start[old]:start[old + 1]]}.values())
+        if new not in first:
+            mine = []
+            for k in range(start[new], start[new + 1]):
+                if reads[k] and mine:
+                    break
+                mine.append(unit[k])
+            first[new] = mine
+        for u in first[new]:
+            for p in last[old]:
+                if p < u:
+                    extra.add((p, u))
     if not extra:
-        return producer, consumer, cause
-    e = np.array(extra, np.int64)
-    return unique_edges(np.concatenate([producer, e[:, 0]]), np.concatenate([consumer, e[:, 1]]),
-                        np.concatenate([cause, np.full(len(e), REUSE, np.int8)]))
+        return units.producer, units.consumer, units.cause
+    e = np.array(sorted(extra), np.int64)
+    return unique_edges(np.concatenate([units.producer, e[:, 0]]), np.concatenate([units.consumer, e[:, 1]]),
+                        np.concatenate([units.cause, np.full(len(e), REUSE, np.int8)]))
 
 
-_NAMES = {"SBUF": "sbuf", "PSUM": "psum", "HBM": "hbm"}
-
-
-def _bytes(trace: Trace, ops: list[Op], first_op, count) -> dict[str, list[int]]:
+def _bytes(trace: Trace, kinds, kind_ops) -> dict[str, list[int]]:
     """Bytes each chip instruction reads and writes per memory."""
-    table = {f"{m}_{d}_bytes": [0] * len(ops) for m in ("hbm", "sbuf", "psum") for d in ("read", "write")}
-    for v in trace.variants:
-        for k in range(first_op[v.index], first_op[v.index] + count[v.index]):
-            _add_bytes(table, v, ops[k], k)
+    total = sum(len(mine) for mine in kind_ops)
+    table = {f"{m}_{d}_bytes": [0] * total for m in ("hbm", "sbuf", "psum") for d in ("read", "write")}
+    k = 0
+    for (variant, times, _), mine in zip(kinds, kind_ops, strict=True):
+        v = trace.variants[variant]
+        for op in mine:
+            for o in v.operands:
+                memory = o.layout.buffer.value if o.layout.on_chip else "hbm"
+                if o.name in op.reads and "r" in o.access:
+                    table[f"{memory}_read_bytes"][k] += times * o.layout.nbytes
+                if o.name in op.writes:
+                    table[f"{memory}_write_bytes"][k] += times * o.layout.nbytes
+            k += 1
     return table
-
-
-def _add_bytes(table, v: Variant, op: Op, k: int) -> None:
-    for o in v.operands:
-        memory = o.layout.buffer.value if o.layout.on_chip else "hbm"
-        size = o.layout.nbytes
-        if o.name in op.reads and "r" in o.access:
-            table[f"{memory}_read_bytes"][k] += size
-        if o.name in op.writes:
-            table[f"{memory}_write_bytes"][k] += size
 
 
 def _occupancy(trace: Trace, placement: Placement, first_chip, last_chip) -> dict[str, tuple]:

@@ -18,6 +18,7 @@ from simcore.errors import MachineError, nearest
 from simcore.machine.sections import (
     KINDS,
     SECTIONS,
+    Compiler,
     Core,
     Dma,
     Engine,
@@ -82,6 +83,7 @@ class Machine:
     hbm: Hbm
     dma: Dma
     semaphore: Semaphore
+    compiler: Compiler
     kernel: Kernel
     provenance: Mapping[str, tuple[str, str]]       # dotted name -> (kind, source)
     sources: Mapping[str, str]                      # source key -> what it is

@@ -333,6 +333,7 @@ class Dma(Section):
     trigger_static_ns: float = number()
     issue_hw_ns: float = number()                   # between two triggers of one queue
     issue_sw_ns: float = number()
+    start_sw_ns: float = number()                   # software queues are ready this long after the others
     issue_static_ns: float = number()
     issue_hw_ns_per_descriptor: float = number()
     issue_sw_ns_per_descriptor: float = number()
@@ -365,6 +366,21 @@ class Semaphore(Section):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Compiler(Section):
+    """What the compiler does to the order and number of instructions."""
+
+    reorder_window: int = number()                  # an instruction may overtake this many older ones of its engine
+    legacy_reorder_window: int = number()           # the same, older dialect
+    forward_banks: int = number()                   # PSUM banks read in place of their copies in SBUF, older dialect
+    merge_iterations: int = number()                # iterations whose small instructions become one, with PSUM held
+    merge_iterations_without_psum: int = number()   # the same where no PSUM is held between them
+    merge_elements: int = number()                  # a merged copy out of PSUM has at most so many elements per partition
+    merge_small_elements: int = number()            # instructions of at most so many elements per partition merge
+    merge_bytes: int = number()                     # transfers merge up to this
+    merge_transfers: int = number()                 # transfers of loops of at most so many iterations
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Kernel(Section):
     """Fixed times of a launch."""
 
@@ -376,5 +392,5 @@ class Kernel(Section):
 
 SECTIONS: dict[str, type[Section]] = {
     "core": Core, "tensor": Tensor, "vector": Vector, "scalar": Scalar, "gpsimd": Gpsimd, "sync": Sync, "sbuf": Sbuf,
-    "psum": Psum, "hbm": Hbm, "dma": Dma, "semaphore": Semaphore, "kernel": Kernel,
+    "psum": Psum, "hbm": Hbm, "dma": Dma, "semaphore": Semaphore, "compiler": Compiler, "kernel": Kernel,
 }

@@ -1,0 +1,238 @@
+"""What the compiler makes of the instructions before it orders them: units of work.
+
+Kernels of the current dialect are taken as they are written, one unit per instruction.  The compiler of the older dialect
+rewrites loops first; what the profiles show of it is modelled here, by structure and not by kernel:
+
+- a copy PSUM -> SBUF that changes no dtype and is read by Vector and Scalar only is left out: they read the PSUM tile,
+  as long as no more than `forward_banks` banks are held that way;
+- copies PSUM -> SBUF that fill neighbouring parts of one tile become one copy, of up to a bank; their PSUM tiles share a bank;
+- instructions of one value per partition (row maxima, sums, reciprocals) of neighbouring iterations become one;
+- transfers of one source line that are alike and small become one, of up to `merge_bytes`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from simcore.lowering.dependences import DATA, REUSE, unique_edges
+from simcore.machine import Machine
+from simcore.tensor import psum, sbuf
+from simcore.trace import Trace
+
+LEGACY = "neuronxcc.nki"
+
+
+@dataclass(eq=False)
+class Units:
+    """unit[i]: the unit an instruction belongs to; units are numbered in the order the compiler would write them.
+
+    row      per unit: the instruction that stands for it; times: how many instructions it does at once
+    alias    per storage: the storage whose place it takes (a forwarded copy lives on in PSUM; bundled tiles share one place)
+    """
+
+    unit: np.ndarray
+    row: np.ndarray
+    times: np.ndarray
+    producer: np.ndarray
+    consumer: np.ndarray
+    cause: np.ndarray
+    forwarded: dict[int, int] = field(default_factory=dict)       # SBUF storage -> PSUM storage read in its place
+    bundles: list[list[int]] = field(default_factory=list)        # PSUM storages that share a bank
+
+
+def units_of(trace: Trace, machine: Machine, producer, consumer, cause) -> Units:
+    """Units of a trace, with the dependences between units."""
+    n = len(trace)
+    identity = np.arange(n)
+    if trace.info.get("dialect") != LEGACY or not n:
+        return Units(identity, identity, np.ones(n, np.int64), producer, consumer, cause)
+    return _Rewriter(trace, machine, producer, consumer, cause).rewrite()
+
+
+class _Rewriter:
+    def __init__(self, trace: Trace, machine: Machine, producer, consumer, cause):
+        self.trace, self.machine = trace, machine
+        self.n = len(trace)
+        self.group = list(range(self.n))                 # union: instruction -> the group's first
+        self.gone: dict[int, int] = {}                   # forwarded copy -> the instruction that wrote the PSUM tile last
+        self.after: list[list[tuple[int, int]]] = [[] for _ in range(self.n)]
+        self.before: list[list[tuple[int, int]]] = [[] for _ in range(self.n)]
+        for p, c, why in zip(producer.tolist(), consumer.tolist(), cause.tolist(), strict=True):
+            self.after[p].append((c, why))
+            self.before[c].append((p, why))
+        self.forwarded: dict[int, int] = {}
+        self.bundles: list[list[int]] = []
+        self.members: dict[int, list[int]] = {}
+
+    def rewrite(self) -> Units:
+        compiler = self.machine.compiler
+        by_site: dict[tuple[int, int], list[int]] = {}
+        for i in range(self.n):
+            by_site.setdefault((int(self.trace.site[i]), int(self.trace.variant[i])), []).append(i)
+        copies = [self._psum_copy(i) for i in range(self.n)]
+        banks = compiler.forward_banks
+        width = compiler.merge_iterations
+        forwards = self._forward(copies, banks, width)
+        narrow = width if forwards else compiler.merge_iterations_without_psum
+        for (_, variant), rows in by_site.items():
+            v = self.trace.variants[variant]
+            if len(rows) < 2 or v.name in ("nc_matmul", "nc_transpose"):
+                continue
+            if v.row.engines and any(o.layout.buffer is psum for o in v.operands):
+                self._merge_copies(rows, copies, compiler.merge_elements)
+            elif all(o.layout.on_chip for o in v.operands) and max(o.layout.free for o in v.operands) <= compiler.merge_small_elements:
+                self._merge_runs(rows, narrow)
+            elif v.name == "dma_copy" and len(rows) <= compiler.merge_transfers:
+                size = max(o.layout.nbytes for o in v.operands)
+                if any(self.trace.storages[self.trace.region_storage[r]].kind != "input" for r in self.trace.regions(rows[0])):
+                    self._merge_runs([i for i in rows if not self._reads_input(i)], max(1, compiler.merge_bytes // size))
+        return self._number()
+
+    # ------------------------------------------------------------------------------ what may be merged
+
+    def _storage(self, i: int, k: int) -> int:
+        return int(self.trace.region_storage[self.trace.regions(i)[k]])
+
+    def _reads_input(self, i: int) -> bool:
+        return any(self.trace.storages[int(self.trace.region_storage[r])].kind == "input" for r in self.trace.regions(i))
+
+    def _psum_copy(self, i: int) -> tuple[int, int] | None:
+        """(SBUF storage, PSUM storage) where instruction i copies a PSUM tile to SBUF."""
+        v = self.trace.variants[self.trace.variant[i]]
+        if v.name != "tensor_copy" or v["src"].buffer is not psum or v["dst"].buffer is not sbuf:
+            return None
+        names = [o.name for o in v.operands]
+        return self._storage(i, names.index("dst")), self._storage(i, names.index("src"))
+
+    def _forward(self, copies, banks: int, width: int) -> bool:
+        """Leave out copies whose readers can read PSUM; of each group of iterations the last ones, while banks last."""
+        able: dict[int, list[int]] = {}
+        for i, c in enumerate(copies):
+            if c is None:
+                continue
+            v = self.trace.variants[self.trace.variant[i]]
+            if v["src"].dtype is not v["dst"].dtype or v["src"].free != v["dst"].free:
+                continue
+            readers = [j for j, why in self.after[i] if why == DATA]
+            if readers and all(self._reads_psum(j) for j in readers):
+                able.setdefault(int(self.trace.site[i]), []).append(i)
+        found = False
+        for rows in able.values():
+            tiles = [self._storage(i, 1) for i in rows]
+            if len(set(tiles)) < len(tiles):
+                continue
+            per = max(1, round(len(rows) / max(1, len({self._storage(i, 0) for i in rows}))))     # copies per SBUF tile
+            for a in range(0, len(rows), width * per):
+                block = rows[a:a + width * per]
+                keep = sorted(block, key=lambda i: (block.index(i) % per, i))[-banks:]
+                for i in keep:
+                    writers = [j for j, why in self.before[i] if why == DATA]
+                    if not writers:
+                        continue
+                    found = True
+                    self.gone[i] = max(writers)
+                    sb, ps = copies[i]
+                    self.forwarded[ps] = sb
+        return found
+
+    def _reads_psum(self, j: int) -> bool:
+        """Could instruction j read its operands from PSUM?"""
+        v = self.trace.variants[self.trace.variant[j]]
+        return v.name in ("tensor_reduce", "activation", "tensor_scalar", "activation_reduce", "tensor_scalar_reduce")
+
+    def _merge_copies(self, rows: list[int], copies, elements: int) -> None:
+        """Neighbouring copies out of PSUM into one tile become one, up to a bank of elements, if all of them fit."""
+        rows = [i for i in rows if copies[i] is not None and i not in self.gone]
+        by_tile: dict[int, list[int]] = {}
+        for i in rows:
+            by_tile.setdefault(copies[i][0], []).append(i)
+        for mine in by_tile.values():
+            v = self.trace.variants[self.trace.variant[mine[0]]]
+            free = v["src"].free
+            per = elements // max(free, 1)
+            if per < 2 or len(mine) < 2 or (v["src"].dtype.itemsize != 4 and len(mine) > per):
+                continue
+            for a in range(0, len(mine), per):
+                block = mine[a:a + per]
+                tiles = [copies[i][1] for i in block]
+                if len(block) > 1 and len(set(tiles)) == len(tiles):
+                    self._merge(block)
+                    self.bundles.append(tiles)
+
+    def _merge_runs(self, rows: list[int], width: int) -> None:
+        rows = [i for i in rows if i not in self.gone]
+        for a in range(0, len(rows), width):
+            block = rows[a:a + width]
+            if len(block) > 1 and not self._related(block):
+                self._merge(block)
+
+    def _related(self, block: list[int]) -> bool:
+        """Does one of them depend on another, through whatever lies between?"""
+        last, members = block[-1], set(block)
+        stack, seen = [c for i in block for c, _ in self.after[i]], set()
+        while stack:
+            i = stack.pop()
+            if i in members:
+                return True
+            if i > last or i in seen:
+                continue
+            seen.add(i)
+            stack.extend(c for c, _ in self.after[i])
+        return False
+
+    def _merge(self, block: list[int]) -> None:
+        for i in block:
+            self.group[i] = block[0]
+        self.members[block[0]] = block
+
+    # ------------------------------------------------------------------------------ the result
+
+    def _number(self) -> Units:
+        """Group numbers in an order that dependences allow, earliest first."""
+        n = self.n
+        to = [self.group[self.gone[i]] if i in self.gone else self.group[i] for i in range(n)]
+        edges: dict[tuple[int, int], int] = {}
+
+        def edge(p: int, c: int, why: int) -> None:
+            if p != c:
+                edges[p, c] = min(why, edges.get((p, c), why))
+
+        for p in range(n):
+            for c, why in self.after[p]:
+                edge(to[p], to[c], why)
+        for i in self.gone:                     # who overwrites the PSUM tile waits for those who read it in the copy's place
+            readers = [j for j, why in self.after[i] if why == DATA]
+            for c, why in self.after[i]:
+                if why == REUSE:
+                    for j in readers:
+                        edge(to[j], to[c], REUSE)
+        leaders = sorted(set(to))
+        waits = dict.fromkeys(leaders, 0)
+        follow: dict[int, list[int]] = {g: [] for g in leaders}
+        for p, c in edges:
+            waits[c] += 1
+            follow[p].append(c)
+        free = [g for g in leaders if not waits[g]]
+        heapq.heapify(free)
+        number: dict[int, int] = {}
+        while free:
+            g = heapq.heappop(free)
+            number[g] = len(number)
+            for c in follow[g]:
+                waits[c] -= 1
+                if not waits[c]:
+                    heapq.heappush(free, c)
+        if len(number) < len(leaders):          # merged instructions wait for each other: leave the program as it was written
+            plain = [(p, c, why) for p in range(n) for c, why in self.after[p]]
+            e = np.array(plain, np.int64).reshape(-1, 3)
+            one = np.arange(n)
+            return Units(one, one, np.ones(n, np.int64), e[:, 0], e[:, 1], e[:, 2].astype(np.int8))
+        rows = sorted(number, key=number.__getitem__)
+        e = np.array([(number[p], number[c], why) for (p, c), why in edges.items()], np.int64).reshape(-1, 3)
+        producer, consumer, cause = unique_edges(e[:, 0], e[:, 1], e[:, 2].astype(np.int8))
+        return Units(np.array([number[g] for g in to], np.int64), np.array(rows, np.int64),
+                     np.array([len(self.members.get(g, (g,))) for g in rows], np.int64), producer, consumer, cause,
+                     self.forwarded, self.bundles)
