@@ -32,7 +32,7 @@ def explain(
 ) -> None:
     """Say why a run is not faster: bounds, critical path, stalls, and what each change would save."""
     from simcore.apps.load import load
-    from simcore.apps.output import check_writable, narrate, replacing, working
+    from simcore.apps.output import check_writable, data, narrate, replacing, working
     from simcore.explain import explain as analyse
     from simcore.viz import explain as views
 
@@ -43,13 +43,10 @@ def explain(
     with working("simulating the changes"):
         explanations = [analyse(timeline) for timeline in timelines]
     if form is Form.text and output is None:
-        from rich.console import Console
-
-        console = Console()
         for i, explanation in enumerate(explanations):
             if i:
-                console.print()
-            console.print(views.render(explanation))
+                data("")
+            data(views.render(explanation))
         return
     if form is Form.text:
         text = "\n\n".join(map(str, explanations))
