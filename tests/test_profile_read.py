@@ -47,7 +47,8 @@ def small():
             instruction(2, "Sync", "DMA_DIRECT2D", 1000, 500, " semaphore=8 sem_increment=16 ", hbm_read_bytes=8192,
                         sbuf_write_bytes=8192),
             instruction(3, "Tensor", "MATMUL", 4000, 300,
-                        "S[8] (qSyncDynamicHW)>=16 S[5] (Tensor)++@complete acc_flags=3 src=bfloat16@0x0[1,0,0][512,1,1] dst=0x2000000[1,0,0][512,1,1] 128*64", elements=4194304,
+                        "S[8] (qSyncDynamicHW)>=16 S[5] (Tensor)++@complete acc_flags=3 "
+                        "src=bfloat16@0x0[1,0,0][512,1,1] dst=0x2000000[1,0,0][512,1,1] 128*64", elements=4194304,
                         sbuf_read_bytes=1024, psum_write_bytes=2048, evt_wait_time=2500,
                         predecessors=[{"id": 2, "type": "FLOW_DEPENDENCE"}]),
             instruction(5, "Vector", "EVENT_SEMAPHORE", 200, 4150, "S[5] (Tensor)>=1",

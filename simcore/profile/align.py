@@ -8,7 +8,6 @@ Close to linear; never quadratic on long streams.
 from __future__ import annotations
 
 from bisect import bisect_left
-from difflib import SequenceMatcher
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from simcore.profile import vendor
 from simcore.timeline import Timeline
 
 _SAME = {"CAST": "COPY"}        # the compiler picks one of the two by dtype alone
-_SMALL = 400                    # longest block given to the quadratic matcher
+_SMALL = 400                    # longest block matched exactly, in quadratic time
 _WINDOWS = (6, 3, 1)            # instructions in a row that make an anchor, longest first
 
 
@@ -87,8 +86,7 @@ def align(a: list, b: list) -> list[tuple[int, int]]:
         if a0 == a1 or b0 == b1:
             continue
         if a1 - a0 <= _SMALL and b1 - b0 <= _SMALL:
-            blocks = SequenceMatcher(None, a[a0:a1], b[b0:b1], autojunk=False).get_matching_blocks()
-            pairs += [(a0 + m.a + k, b0 + m.b + k) for m in blocks for k in range(m.size)]
+            pairs += [(a0 + i, b0 + j) for i, j in _longest(a[a0:a1], b[b0:b1])]
             continue
         anchors: list[tuple[int, int]] = []
         while level < len(_WINDOWS) and not anchors:
@@ -103,6 +101,26 @@ def align(a: list, b: list) -> list[tuple[int, int]]:
                 pairs.append((i, j))
             a0, b0 = i + 1, j + 1
     return sorted(pairs)
+
+
+def _longest(a: list, b: list) -> list[tuple[int, int]]:
+    """A longest common subsequence, by the textbook: a table of lengths, row by row, then back through it."""
+    code: dict = {}
+    x = np.array([code.setdefault(item, len(code)) for item in a])
+    y = np.array([code.setdefault(item, len(code)) for item in b])
+    best = np.zeros((len(a) + 1, len(b) + 1), np.int32)
+    for i, item in enumerate(x):
+        best[i + 1, 1:] = np.maximum.accumulate(np.maximum(best[i, 1:], best[i, :-1] + (y == item)))
+    pairs, i, j = [], len(a), len(b)
+    while i and j:
+        if best[i, j] == best[i - 1, j]:
+            i -= 1
+        elif best[i, j] == best[i, j - 1]:
+            j -= 1
+        else:
+            i, j = i - 1, j - 1
+            pairs.append((i, j))
+    return pairs
 
 
 def _unique_anchors(a, b, a0, a1, b0, b1, window) -> list[tuple[int, int]]:

@@ -93,6 +93,8 @@ class Rows:
     dma_order: array = field(default_factory=_q)     # position within its queue where starts are equal
     dma_kind: array = field(default_factory=_q)      # index into kinds
     dma_trigger: array = field(default_factory=_q)   # id of the instruction, -1 unknown; empty: nothing is said
+    dma_source: array = field(default_factory=_q)    # index into MEMORIES; empty: as its trigger's bytes say
+    dma_dest: array = field(default_factory=_q)
     kinds: Words = field(default_factory=Words)      # the vendor's queue_type
     # limiter: (core, start, duration, k, n)
     clock: list[tuple[int, int, int, int, int]] = field(default_factory=list)
@@ -160,6 +162,10 @@ def assemble(rows: Rows, *, name: str, target: str, totals: dict[str, int], info
     else:
         _infer_triggers(columns, names, texts, dma, fetch, rows.queues.all(), rows.semaphore_owner)
     linked = _finish_triggers(columns, dma)
+    for side, given in (("source", rows.dma_source), ("dest", rows.dma_dest)):
+        if len(given):
+            known = _np(given)[d_order]
+            dma[side] = np.where(known < MEMORIES.index("?"), known, dma[side])
 
     edges = _edges(rows, row_of, columns, names)
     _find_waits(columns, names, texts, waited[order], edges)

@@ -169,7 +169,9 @@ def compare(a: Timeline, b: Timeline) -> Comparison:
         return _by_summary(a, b, partial)
     sides = (a, b)
     spans = tuple(end - begin for begin, end in (analysis.span_ps(t) for t in sides))
-    pairs = match(a, b)
+    # of several equally good alignments one is picked: the same one whichever run comes first
+    pairs = match(a, b) if spans[0] <= spans[1] else match(b, a)[:, ::-1]
+    pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
     rows = [analysis.kernel_rows(t) for t in sides]
     only = tuple(np.setdiff1d(r, pairs[:, k]) for k, r in enumerate(rows))
     ends = [_stop(t) for t in sides]

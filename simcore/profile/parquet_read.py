@@ -17,7 +17,7 @@ from simcore.errors import FileError
 from simcore.profile import vendor
 from simcore.profile.assemble import TRAFFIC, Rows, assemble
 from simcore.profile.files import MAX_ROWS, clean, sentences
-from simcore.timeline import CAUSES, ENGINES, Timeline
+from simcore.timeline import CAUSES, ENGINES, MEMORIES, Timeline
 
 _PIECE = re.compile(r"([A-Za-z]+)(?:_(\d+))?\.parquet")
 _OWNER = re.compile(r"S\[(\d+)\] \((q\w+)\)")
@@ -230,6 +230,20 @@ class _Reader:
             rows.dma_queue.append(rows.queues("instruction fetch" if kind == "instruction" else queue[:80]))
             rows.dma_kind.append(rows.kinds((kind or "?")[:40]))
         self.sets = number("packet_aggregation_id" if name == "DmaPacket" else "id", -1).tolist()
+        self._memories(rows)
+
+    def _memories(self, rows: Rows) -> None:
+        """Where each packet goes from and to, as its set says."""
+        t = self.table("DmaPacketAggregated", "id", "source", "dest")
+        if t is None or not {"id", "source", "dest"} <= set(t.columns):
+            return
+        ids = self.numbers(t, "DmaPacketAggregated", "id", -1).tolist()
+        ends = {n: (_memory(s), _memory(d)) for n, s, d in zip(ids, self.texts(t, "source"), self.texts(t, "dest"))}
+        unknown = (MEMORIES.index("?"),) * 2
+        for one_set in self.sets:
+            source, dest = ends.get(one_set, unknown)
+            rows.dma_source.append(source)
+            rows.dma_dest.append(dest)
 
     def _flow(self, rows: Rows) -> None:
         t = self.table("Flow", "in_id", "out_id", "in_table", "out_table", "dependency_type")
@@ -281,6 +295,12 @@ class _Reader:
             times = _ps(self.numbers(t, table, "timestamp", required=True) - self.base)
             cores = np.clip(self.numbers(t, table, "pcore_idx"), 0, 127)
             rows.counters[name] = list(zip(cores.tolist(), times.tolist(), (values * scale).tolist()))
+
+
+def _memory(text: str | None) -> int:
+    """"[[INPUT]]", "[SB]", "[VIRTUAL]" (a spill in HBM) as an index into MEMORIES."""
+    names = {"SB": "SBUF", "PSUM": "PSUM", "INPUT": "HBM", "OUTPUT": "HBM", "VIRTUAL": "HBM", "WEIGHT": "HBM"}
+    return MEMORIES.index(names.get((text or "").strip("[]' \""), "?"))
 
 
 def _old_names(meta: dict[str, Any]) -> dict[str, Any]:

@@ -209,8 +209,9 @@ class _Tables:
                     source = str(self.engine[row])
                     events.append((int(self.end[row]), f"S[{n}] ({owner})", source, int(i.core[row]), 1))
         else:
-            crossing = np.unique(e.producer[i.engine[e.producer] != i.engine[e.consumer]])
-            done = _ns(i.done_ps)
+            # an engine's own results need no semaphore, DMAs do even where the same engine waits
+            needs = (i.engine[e.producer] != i.engine[e.consumer]) | np.isin(e.producer, self.triggers)
+            crossing, done = np.unique(e.producer[needs]), _ns(i.done_ps)
             trigger = dict(zip(self.triggers.tolist(), t.dma.queue[t.dma.instruction >= 0][self.first].tolist()))
             for row in crossing.tolist():
                 queue = trigger.get(row)

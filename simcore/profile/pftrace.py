@@ -246,7 +246,9 @@ class _Reader:
         base = min((s[1] for s in self.slices if any(places.get(s[0], (None, None, 0))[:2])), default=0)
         if base < 10**15:
             base = 0      # a profile's own clock; epoch-sized times start at their first slice
-        for track, start, end, name, arguments in self.slices:
+        own = all("id" in s[4] for s in self.slices)       # simcore's traces number their rows
+        order = sorted(self.slices, key=lambda s: (s[1], s[4]["id"])) if own else self.slices
+        for track, start, end, name, arguments in order:
             engine, dma, core = places.get(track, (None, None, 0))
             core = cores.get(core, 0)
             if engine:
@@ -273,7 +275,7 @@ class _Reader:
     def _instruction(self, rows: Rows, engine: str, core: int, start: int, end: int, name: str,
                      arguments: dict) -> None:
         where = f"{self.path}: slice {name!r}:"
-        rows.id.append(len(rows.id))
+        rows.id.append(whole(arguments.get("id"), f"{where} id", len(rows.id)))
         rows.core.append(core)
         rows.engine.append(ENGINES.index(engine.removesuffix("Matrix")))
         rows.opcode.append(rows.opcodes(str(arguments.get("opcode") or name or "?")[:80]))
@@ -292,6 +294,7 @@ class _Reader:
     def _transfer(self, rows: Rows, dma, core: int, start: int, end: int, name: str, arguments: dict) -> None:
         where = f"{self.path}: slice {name!r}:"
         size = arguments.get("transfer_size", arguments.get("size"))
+        rows.dma_trigger.append(whole(arguments.get("trigger"), f"{where} trigger", -1))
         rows.dma_core.append(core)
         rows.dma_engine.append(int(dma[1]) % 16 if dma[1] else 0)
         rows.dma_queue.append(rows.queues((re.sub(r" - Row \d+$", "", dma[2]) if dma[2] else name or "DMA")[:80]))
