@@ -1,4 +1,4 @@
-"""The sentences of the panels: what is chosen, its source, why it started, and what goes on at the cursor.
+"""The sentences of the panels: what is chosen, and why it started.
 
 A panel is a list of lines, a line a list of (text, role).  Roles say what a piece is, never its colour:
 "" plain, "label", "dim", "strong", "warn", "engine:NAME", "cause:NAME".
@@ -14,9 +14,8 @@ from simcore.timeline import CAUSES, ENGINES, MEMORIES, Timeline
 from simcore.viz import format as fmt
 from simcore.viz import palette
 from simcore.viz.tui.model.graphs import machine_number
-from simcore.viz.tui.model.runs import Item, Lane
+from simcore.viz.tui.model.runs import Item
 from simcore.viz.tui.model.view import View
-from simcore.viz.tui.model.window import precise
 
 Line = list[tuple[str, str]]
 
@@ -70,14 +69,14 @@ def _instruction(view: View, timeline: Timeline, item: Item) -> list[Line]:
     work = _work(timeline, row, took)
     if work:
         lines.append(line("work", work))
-    moved = _moved(timeline, row, took)
+    moved = _moved(timeline, row)
     if moved:
         lines.append(line("moves", moved))
     if timeline.operands(row):
         lines.append(line("operands", timeline.operands(row)))
     site = timeline.site(row)
     if site is not None:
-        where = f"{_short(site.file)}:{site.line}" + (f" in {site.function}" if site.function else "")
+        where = f"{short(site.file)}:{site.line}" + (f" in {site.function}" if site.function else "")
         lines.append(line("kernel", where, ("  " + timeline.source_line(row).strip(), "dim")))
     return lines
 
@@ -113,9 +112,7 @@ def _transfer(view: View, timeline: Timeline, item: Item) -> list[Line]:
         site = timeline.site(trigger)
         if site is not None:
             lines.append(
-                line(
-                    "kernel", f"{_short(site.file)}:{site.line}", ("  " + timeline.source_line(trigger).strip(), "dim")
-                )
+                line("kernel", f"{short(site.file)}:{site.line}", ("  " + timeline.source_line(trigger).strip(), "dim"))
             )
     return lines
 
@@ -145,7 +142,7 @@ def _in_run(view: View, item: Item) -> str:
     return f"   run {title}" if title else ""
 
 
-def _short(file: str) -> str:
+def short(file: str) -> str:
     return file.replace("\\", "/").rsplit("/", 1)[-1]
 
 
@@ -190,13 +187,17 @@ _MOVES = (
 )
 
 
-def _moved(timeline: Timeline, row: int, took: int) -> str:
+def _moved(timeline: Timeline, row: int) -> str:
+    """Bytes and rates; a DMA trigger's bytes move until its transfers are done, not while it is issued."""
+    t = timeline.instructions
     parts = []
     for memory, way, column in _MOVES:
-        nbytes = int(getattr(timeline.instructions, column)[row])
+        nbytes = int(getattr(t, column)[row])
         if nbytes:
+            hbm = t.hbm_read_bytes[row] or t.hbm_write_bytes[row]
+            during = int((t.done_ps if hbm else t.end_ps)[row] - t.start_ps[row])
             parts.append(
-                f"{memory} {way} {fmt.size(nbytes)}" + (f" ({fmt.rate(nbytes / (took * 1e-12))})" if took else "")
+                f"{memory} {way} {fmt.size(nbytes)}" + (f" ({fmt.rate(nbytes / (during * 1e-12))})" if during else "")
             )
     return ", ".join(parts)
 
@@ -278,153 +279,3 @@ def _why(cause: str, idle_ps: int) -> tuple[str, str]:
         f"  {palette.CAUSES[cause].symbol} {cause}" + (f", idle {fmt.time(idle_ps)}" if idle_ps else ""),
         f"cause:{cause}",
     )
-
-
-# ---------------------------------------------------------------------------------------------------- source
-
-
-def source(view: View, height: int) -> list[Line]:
-    """The kernel around the chosen row's line, the line marked, in `height` lines."""
-    item = view.item
-    if item is None:
-        return [[("nothing is chosen", "dim")]]
-    timeline = view.runs.timelines[item.run]
-    row = item.row if item.table == "instruction" else int(timeline.dma.instruction[item.row])
-    site = timeline.site(row) if row >= 0 else None
-    if site is None:
-        return [[("this row does not say which kernel line it comes from", "dim")]]
-    head: Line = [
-        (f"{_short(site.file)}:{site.line}", "strong"),
-        (f" in {site.function}" if site.function else "", "dim"),
-    ]
-    text = timeline.sources.get(site.file)
-    if text is None:
-        return [head, [("the text of this file is not in the run", "dim")]]
-    lines = text.splitlines()
-    count = max(height - 1, 1)
-    first = min(max(site.line - 1 - count // 2, 0), max(len(lines) - count, 0))
-    digits = len(str(first + count))
-    share = view.model.critical_share(item.run, site.file)
-    if share:
-        head.append((f"   % of the critical path per line, {fmt.percent(share.get(site.line, 0.0))} here", "dim"))
-    found = [head]
-    for number in range(first + 1, min(first + count, len(lines)) + 1):
-        here = number == site.line
-        part = share.get(number, 0.0)
-        found.append(
-            [
-                ("▶" if here else " ", "strong"),
-                (f"{number:>{digits}} ", "dim"),
-                *([(f"{fmt.percent(part).replace(' ', '') if part else '':>5} ", "engine:Critical")] if share else []),
-                (lines[number - 1].replace("\t", "    "), "strong" if here else ""),
-            ]
-        )
-    return found
-
-
-# ---------------------------------------------------------------------------------------------------- now
-
-
-def moment(view: View) -> list[Line]:
-    """Every engine, queue and memory at the cursor; with a marked stretch, what each did in it."""
-    if view.selection and view.selection[0] < view.selection[1]:
-        return _stretch(view, *view.selection)
-    lines: list[Line] = [
-        [
-            ("at ", "dim"),
-            (precise(view.time_ps, view.window, view.width), "strong"),
-            (f"  {fmt.percent(view.time_ps / max(view.end_ps, 1))} of the run", "dim"),
-        ]
-    ]
-    for lane in view.runs.folded:
-        label = _lane_label(view, lane)
-        lines.append([label, *(_dma_now(view, lane) if lane.table == "transfer" else _engine_now(view, lane))])
-    for graph in view.runs.graphs:
-        now = graph.steps.at(view.time_ps)
-        title = view.runs.title(graph.run)
-        share = (
-            f"  {fmt.percent(now / graph.top)} of {'its' if graph.capacity else 'the highest'} {graph.text(graph.top)}"
-        )
-        lines.append(
-            [(f"{(title + ' ' + graph.name).strip():<{LABEL}} ", "label"), (graph.text(now), ""), (share, "dim")]
-        )
-    return lines
-
-
-def _lane_label(view: View, lane: Lane) -> tuple[str, str]:
-    return (f"{view.runs.label(lane):<{LABEL}} ", f"engine:{lane.engine}")
-
-
-def _engine_now(view: View, lane: Lane) -> Line:
-    place = lane.at(view.time_ps)
-    if place is not None:
-        start, end = int(lane.start[place]), int(lane.end[place])
-        done = (view.time_ps - start) / max(end - start, 1)
-        return [
-            ("▶ ", "strong"),
-            (lane.names[lane.kind[place]], "strong"),
-            (f"  {fmt.percent(done)} done, {fmt.time(end - view.time_ps)} left", "dim"),
-        ]
-    after = int(np.searchsorted(lane.start, view.time_ps))
-    if after >= len(lane.start):
-        return [("■ ", ""), ("finished", "dim")]
-    row = int(lane.rows[after])
-    cause = CAUSES[view.runs.timelines[lane.run].instructions.wait_cause[row]]
-    return [
-        ("· ", ""),
-        ("idle", "warn"),
-        (f"  {lane.names[lane.kind[after]]} in {fmt.time(int(lane.start[after]) - view.time_ps)}", "dim"),
-        (f"  {palette.CAUSES[cause].symbol} {cause}", f"cause:{cause}"),
-    ]
-
-
-def _dma_now(view: View, lane: Lane) -> Line:
-    at = np.asarray([view.time_ps, view.time_ps + 1])
-    active = sum(int(p.busy(at)[0]) for p in lane.parts)
-    dma = view.runs.timelines[lane.run].dma
-    low, high = (
-        int(np.searchsorted(lane.longest_before, view.time_ps, "right")),
-        int(np.searchsorted(lane.start, view.time_ps, "right")),
-    )
-    running = lane.rows[low:high][lane.end[low:high] > view.time_ps]
-    queues = len(np.unique(dma.queue[running])) if len(running) else 0
-    if not len(running):
-        return [("· ", ""), ("idle", "dim")]
-    kinds = dict.fromkeys(lane.names[k] for k in lane.kind[low:high][lane.end[low:high] > view.time_ps][:64])
-    return [
-        ("▶ ", "strong"),
-        (f"{active} of {len(lane.parts)} engines", "strong"),
-        (f"  {queues} queue{'s' if queues != 1 else ''}  {', '.join(kinds)}", "dim"),
-    ]
-
-
-def _stretch(view: View, start: int, end: int) -> list[Line]:
-    edges = np.asarray([start, end])
-    lines: list[Line] = [
-        [
-            ("marked ", "dim"),
-            (fmt.time(end - start), "strong"),
-            (f"  from {fmt.time(start, significant=5)} to {fmt.time(end, significant=5)}", "dim"),
-        ]
-    ]
-    for lane in view.runs.folded:
-        low, high = np.searchsorted(lane.start, edges)
-        unit = "transfers" if lane.table == "transfer" else "instructions"
-        lines.append(
-            [
-                _lane_label(view, lane),
-                (f"{fmt.percent(float(lane.fraction(edges)[0])):>6} busy", ""),
-                (f"  {fmt.number(int(high - low))} {unit[:-1] if high - low == 1 else unit} start", "dim"),
-            ]
-        )
-    for graph in view.runs.graphs:
-        title = view.runs.title(graph.run)
-        mean, highest = graph.steps.mean(edges)[0], graph.steps.highest(edges)[0]
-        lines.append(
-            [
-                (f"{(title + ' ' + graph.name).strip():<{LABEL}} ", "label"),
-                (f"mean {graph.text(mean)}", ""),
-                (f"  highest {graph.text(highest)}", "dim"),
-            ]
-        )
-    return lines

@@ -49,17 +49,14 @@ def _neighbours(start: np.ndarray, rows: np.ndarray, view: View, run: int, by: i
 
 
 def set_filter(view: View, matches: Matches | None) -> View:
-    """Dim everything a query did not choose; None shows all again."""
+    """Dim everything a query did not choose, and go to the next it did choose; None shows all again."""
     if matches is None:
         return replace(view, matches=None, filtering=False, note="")
     if not matches.count:
         return replace(view, note=f"nothing matches {matches.query.text!r}; the filter is unchanged")
-    return replace(
-        view,
-        matches=matches,
-        filtering=True,
-        note=f"filter {matches.query.text!r}: {fmt.number(matches.count)} instructions; Esc clears",
-    )
+    note = f"filter {matches.query.text!r}: {fmt.number(matches.count)} instructions; Esc clears"
+    view = view if view.item and matches.chose(view.item) else find(view, matches)
+    return replace(view, matches=matches, filtering=True, note=note)
 
 
 def filter_like(view: View, field: str) -> View:

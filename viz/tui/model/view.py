@@ -116,6 +116,9 @@ class Matches:
         moved = tuple(queries.transfers(c, t) for c, t in zip(chosen, runs.timelines))
         return cls(query, chosen, moved, sum(int(c.sum()) for c in chosen))
 
+    def chose(self, item: Item) -> bool:
+        return bool((self.instructions if item.table == "instruction" else self.transfers)[item.run][item.row])
+
     def of_lane(self, lane: Lane) -> np.ndarray:
         return (self.instructions if lane.table == "instruction" else self.transfers)[lane.run]
 

@@ -9,16 +9,18 @@ from textual.strip import Strip
 
 from simcore.viz.tui.inks import Inks, style
 from simcore.viz.tui.model import facts
+from simcore.viz.tui.model.now import moment
 from simcore.viz.tui.model.overview import overview
+from simcore.viz.tui.model.source import source
 from simcore.viz.tui.model.view import View
 from simcore.viz.tui.model.words import printable
 from simcore.viz.tui.widgets.base import Drawn
 
 PANELS: dict[str, tuple[str, Callable[[View, int], list[facts.Line]]]] = {
     "chosen": ("1 Instruction", lambda view, height: facts.chosen(view)),
-    "source": ("2 Source", facts.source),
+    "source": ("2 Source", source),
     "chain": ("3 Waits", lambda view, height: facts.chain(view, max(height, 12))),
-    "moment": ("4 Now", lambda view, height: facts.moment(view)),
+    "moment": ("4 Now", lambda view, height: moment(view)),
     "overview": ("5 Summary", lambda view, height: overview(view)),
 }
 """By name: title with its key, and its lines for a view and a height."""
