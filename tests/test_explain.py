@@ -40,6 +40,9 @@ FAULTS = {
     "transposes": "transposes",
     "small_dma": "small-dma",
     "dma_transpose": "dma-transpose",
+    "whole_load": "unhidden-load",
+    "row_by_row": "small-dma",
+    "separate_sum": "uncombined",
 }
 """Twin -> the rule of its planted fault."""
 

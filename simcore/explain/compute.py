@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from simcore.explain.rules import Candidate, Context, by_site, same
 from simcore.explain.sketch import Sketch, Step, View, variant
+from simcore.isa.table import rows
 from simcore.tensor import layout, row_major
 from simcore.trace import Operand
 
@@ -20,6 +21,7 @@ _INPUT = {"tensor_scalar": "data", "activation": "data", "tensor_tensor": "data1
 def uncombined(c: Context) -> Iterator[Candidate]:
     """Chains in which an instruction only prepares the input of the next."""
     readers, producers = c.sketch.readers(), c.sketch.producers()
+    yield from _reductions(c, producers)
     found: dict[tuple[int, int], list[list[Step]]] = {}
     taken: set[Step] = set()
     for last in reversed(c.sketch.steps):
@@ -36,6 +38,49 @@ def uncombined(c: Context) -> Iterator[Candidate]:
         each = f"{len(chains)} times " if len(chains) > 1 else ""
         message = f"{each}{names} run one after the other on the same tile; one instruction can do it at once"
         yield Candidate("uncombined", site, sum(map(len, chains)), message, _combine(chains))
+
+
+_REDUCING = {"activation": "activation_reduce", "tensor_scalar": "tensor_scalar_reduce"}
+
+
+def _reductions(c: Context, producers) -> Iterator[Candidate]:
+    """Sums over a tile that the instruction which makes the tile could add up on the way."""
+    found: dict[int, list[tuple[Step, Step]]] = {}
+    for step in c.sketch.steps:
+        if step.name != "tensor_reduce" or _op_names(step) != {"add"} or step.variant.params.get("negate"):
+            continue
+        data, made = step.view("data"), producers.get(step, ())
+        if len(made) != 1 or made[0].name not in _REDUCING or step.view("dst").layout.free != 1:
+            continue
+        before, out = made[0], made[0].writes()[0]
+        reduces = before.variant.params.get("reduce_op") is not None or len(before.writes()) > 1
+        if (
+            not reduces
+            and _operators(before) == 1
+            and out.storage is data.storage
+            and out.layout.size == data.layout.size
+        ):
+            found.setdefault(step.site, []).append((before, step))
+    for site, pairs in found.items():
+        name = pairs[0][0].name
+        message = f"{len(pairs)} times tensor_reduce adds up what {name} has just written; {_REDUCING[name]} does both"
+        yield Candidate("uncombined", site, 2 * len(pairs), message, _reduce_on_the_way(pairs))
+
+
+def _reduce_on_the_way(pairs: list[tuple[Step, Step]]):
+    def rewrite(sketch: Sketch) -> None:
+        instead = {}
+        for pair in pairs:
+            before, reduce = same(sketch, pair)
+            v = before.variant
+            operands = (*v.operands, Operand("reduce_res", "w", reduce.writes()[0].layout))
+            before.variant = variant(rows()[_REDUCING[before.name]], operands, v.params, v.engine)
+            before.views = [*before.views, reduce.writes()[0]]
+            before.after += reduce.after
+            instead[reduce] = [before]
+        sketch.drop(instead, instead)
+
+    return rewrite
 
 
 def _folds_into(chain: list[Step], readers, producers) -> Step | None:

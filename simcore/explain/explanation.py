@@ -159,11 +159,15 @@ def explain(timeline: Timeline, trace: Trace | None = None, machine: Machine | N
 
 def _findings(trace: Trace, timeline: Timeline, machine: Machine, span: int):
     context = Context(Sketch(trace), timeline, machine)
+    best: dict[tuple[str, int], tuple[int, Candidate]] = {}  # of two ways to follow one rule at one line, the better
     for finder in FINDERS:
         for candidate in finder(context):
             saving = what_if(trace, machine, candidate, span)
-            if saving is not None and saving >= LEAST_SHARE * span:
-                yield _finding(candidate, timeline, trace, saving)
+            key = (candidate.rule, candidate.site)
+            if saving is not None and saving >= LEAST_SHARE * span and (key not in best or saving > best[key][0]):
+                best[key] = (saving, candidate)
+    for saving, candidate in best.values():
+        yield _finding(candidate, timeline, trace, saving)
 
 
 def what_if(trace: Trace, machine: Machine, candidate: Candidate, span: int) -> int | None:

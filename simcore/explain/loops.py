@@ -86,6 +86,7 @@ def small_instructions(c: Context) -> Iterator[Candidate]:
 
 def small_transfers(c: Context) -> Iterator[Candidate]:
     """9: loops whose DMAs move little per partition."""
+    yield from _narrow_transfers(c)
     groups: dict[int, list[tuple[Loop, int]]] = {}
     sizes: dict[int, list[int]] = {}
     for loop in loops(c.sketch):
@@ -93,7 +94,8 @@ def small_transfers(c: Context) -> Iterator[Candidate]:
         small = [
             s
             for i, s in enumerate(body)
-            if (s.is_load or s.is_store)
+            if s.name == "dma_copy"
+            and (s.is_load or s.is_store)
             and _dma_bytes(s) < SMALL_DMA_BYTES
             and _merge_views(c.sketch, loop, i, 2, "free") is not None
         ]
@@ -107,6 +109,28 @@ def small_transfers(c: Context) -> Iterator[Candidate]:
         each = sizes[site]
         message = f"{len(each)} transfers move {format.size(min(each))} per partition each"
         yield Candidate("small-dma", site, len(each), message, _widen_all(parts, "free"))
+
+
+def _narrow_transfers(c: Context) -> Iterator[Candidate]:
+    """9: loops of DMAs that each fill or empty only some partitions of a tile: most DMA engines have nothing to do."""
+    groups: dict[int, list[tuple[Loop, int]]] = {}
+    each: dict[int, list[int]] = {}
+    for loop in loops(c.sketch):
+        body = c.sketch.steps[loop.start : loop.start + loop.period]
+        small = [
+            s
+            for i, s in enumerate(body)
+            if s.name == "dma_copy"
+            and (s.is_load or s.is_store)
+            and _partitions(s) <= PARTITIONS // 2
+            and _merge_views(c.sketch, loop, i, 2, "partitions") is not None
+        ]
+        if small and not any(_computes(s) for s in body):  # with computation in the body it is optimisation 5b
+            groups.setdefault(small[0].site, []).append((loop, min(loop.count, PARTITIONS // _partitions(small[0]))))
+            each.setdefault(small[0].site, []).extend([_partitions(s) for s in small] * loop.count)
+    for site, parts in groups.items():
+        message = f"{len(each[site])} transfers fill or empty {min(each[site])} of 128 partitions each"
+        yield Candidate("small-dma", site, len(each[site]), message, _widen_all(parts, "partitions"))
 
 
 def _computes(step: Step) -> bool:

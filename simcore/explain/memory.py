@@ -15,29 +15,26 @@ PE = 128
 
 
 def input_reloads(c: Context) -> Iterator[Candidate]:
-    """Tiles filled by the same loads as an earlier tile, per tensor and line."""
+    """Tiles filled by the same loads as an earlier tile, per line."""
     first: dict[tuple, Fill] = {}
-    again: dict[tuple[int, int], list[tuple[Fill, Fill]]] = {}
+    again: dict[int, list[tuple[Fill, Fill]]] = {}
     for fill in fills(c.sketch):
-        if fill.signature in first:
-            original = first[fill.signature]
-            again.setdefault((original.source.id, fill.loads[0].site), []).append((fill, original))
-        else:
-            first[fill.signature] = fill
-    for (_, site), pairs in again.items():
-        source = name_of(c.sketch, pairs[0][1].source)
+        original = first.setdefault(fill.signature, fill)
+        if original is not fill:
+            again.setdefault(fill.loads[0].site, []).append((fill, original))
+    for site, pairs in again.items():
         kept = {original.loads[0]: original for _, original in pairs}
         room = sum(o.bytes_per_partition for o in kept.values())
         if room > 0.75 * c.machine.sbuf.bytes_per_partition:
             continue  # it cannot all stay: a trade-off of block sizes, not a fault of this line
-        moved = sum(f.nbytes for f, _ in pairs)
-        once = sum(o.nbytes for o in kept.values())
+        sources = {o.source.id: name_of(c.sketch, o.source) for o in kept.values()}
+        moved, once = sum(f.nbytes for f, _ in pairs), sum(o.nbytes for o in kept.values())
         message = (
-            f"{source} is loaded {len(pairs) / len(kept) + 1:.3g} times: {format.size(once)} once, "
-            f"{format.size(moved)} again; keeping it takes {format.size(room)} of each partition of SBUF"
+            f"{' and '.join(dict.fromkeys(sources.values()))} {'are' if len(sources) > 1 else 'is'} loaded "
+            f"{moved / once + 1:.3g} times: {format.size(once)} once, {format.size(moved)} again; "
+            f"keeping it takes {format.size(room)} of each partition of SBUF"
         )
-        count = sum(len(f.loads) for f, _ in pairs)
-        yield Candidate("input-reload", site, count, message, _keep(pairs))
+        yield Candidate("input-reload", site, sum(len(f.loads) for f, _ in pairs), message, _keep(pairs))
 
 
 class Fill:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from simcore import analysis, format
+from simcore.explain.loops import WANTED_DMA_BYTES
 from simcore.explain.rules import Candidate, Context, name_of, same
 from simcore.explain.sketch import Sketch, Step, View, overlaps
 from simcore.tensor import layout
@@ -23,7 +24,7 @@ def engine_idle(c: Context) -> Iterator[Candidate]:
     yield from _slice(c)
 
 
-def _waiting(c: Context, causes: tuple[str, ...], steps_of=None) -> dict[int, int]:
+def _waiting(c: Context, causes: tuple[str, ...]) -> dict[int, int]:
     """Picoseconds engines stood idle for these causes, by the trace row that waited."""
     t = c.timeline.instructions
     rows = np.flatnonzero(
@@ -35,10 +36,14 @@ def _waiting(c: Context, causes: tuple[str, ...], steps_of=None) -> dict[int, in
     return out
 
 
-def _worth(c: Context, waits: dict[int, int], steps: list[Step]) -> int:
+def _worth_ps(c: Context, total: int) -> bool:
     begin, end = analysis.span_ps(c.timeline)
+    return total >= IDLE_SHARE * (end - begin)
+
+
+def _worth(c: Context, waits: dict[int, int], steps: list[Step]) -> int:
     total = sum(waits.get(s.index, 0) for s in steps)
-    return total if total >= IDLE_SHARE * (end - begin) else 0
+    return total if _worth_ps(c, total) else 0
 
 
 def _rotate(c: Context) -> Iterator[Candidate]:
@@ -64,7 +69,6 @@ def _rotate(c: Context) -> Iterator[Candidate]:
 def _slice(c: Context) -> Iterator[Candidate]:
     """Large tiles handed from engine to engine as a whole."""
     waits = _waiting(c, ("data",))
-    readers = c.sketch.readers()
     producers = c.sketch.producers()
     t = c.timeline.instructions
     engine = dict(zip(t.source_row.tolist(), t.engine.tolist()))
@@ -89,8 +93,59 @@ def _slice(c: Context) -> Iterator[Candidate]:
         f"{' and '.join(dict.fromkeys(engines))} take turns on tiles of {max(map(_width, chain))} elements per "
         f"partition: an engine waits {format.time(sum(idle.values()))} for whole tiles of another"
     )
-    del readers
     yield Candidate("engine-idle", site, len(chain), message, _cut(list(chain)))
+
+
+def _slice_loads(c: Context) -> Iterator[Candidate]:
+    """Large loads that computation waits for as a whole, with what can be sliced behind them."""
+    waits = _waiting(c, ("dma",))
+    readers = c.sketch.readers()
+    late: dict[Step, int] = {}
+    for step in c.sketch.steps:
+        if step.is_load and _sliceable_dma(step) and _tile_bytes(step) >= SLICES * WANTED_DMA_BYTES:
+            ps = sum(
+                waits.get(r.index, 0) for r in readers.get(step, ()) if _sliceable(r) and _width(r) == _tile_width(step)
+            )
+            if ps:
+                late[step] = ps
+    if not late or not _worth_ps(c, sum(late.values())):
+        return
+    chain: dict[Step, None] = dict.fromkeys(late)
+    for step in c.sketch.steps:
+        if step in chain:
+            for r in readers.get(step, ()):
+                if (_sliceable(r) and _width(r) == _tile_width(step)) or (
+                    r.is_store and _sliceable_dma(r) and _tile_width(r) == _tile_width(step)
+                ):
+                    chain[r] = None
+    site = max(late, key=lambda s: late[s]).site
+    message = (
+        f"computation waits {format.time(sum(late.values()))} until {len(late)} large "
+        f"{'loads are' if len(late) > 1 else 'load is'} complete; it could start on the first slice"
+    )
+    yield Candidate("unhidden-load", site, len(chain), message, _cut(list(chain)))
+
+
+def _tile(step: Step) -> View:
+    return next(v for v in step.views if v.layout.on_chip)
+
+
+def _tile_width(step: Step) -> int:
+    return _tile(step).layout.free if step.is_dma else _width(step)
+
+
+def _tile_bytes(step: Step) -> int:
+    return _tile(step).layout.free * _tile(step).layout.dtype.itemsize
+
+
+def _sliceable_dma(step: Step) -> bool:
+    """A plain copy of rows: the same two dimensions on both sides, neighbours next to each other."""
+    if step.name != "dma_copy" or _tile_width(step) % SLICES:
+        return False
+    return all(
+        len(v.layout.shape) == 2 and v.layout.strides[1] == 1 and v.layout.shape == step.views[0].layout.shape
+        for v in step.views
+    )
 
 
 def _sliceable(step: Step) -> bool:
@@ -117,13 +172,15 @@ def _cut(steps: list[Step]):
         run: list[Step] = []  # neighbours in program order are cut together: slice 0 of all, slice 1 of all, ...
 
         def flush() -> None:
-            for j in range(SLICES if run else 0):
-                for step in run:
-                    part = Step(step.variant, list(step.views), step.site, step.core, step.index)
-                    part.after = list(step.after)
-                    sketch.change(part, **{o.name: _part(v, j) for o, v in step.operands()})
-                    out.append(part)
-                    last[step] = part
+            loads = [s for s in run if s.is_load]
+            others = [s for s in run if not s.is_load]
+            # loads are asked for before anything waits for them; then slice after slice
+            for j, step in [(j, s) for group in (loads, others) for j in range(SLICES) for s in group]:
+                part = Step(step.variant, list(step.views), step.site, step.core, step.index)
+                part.after = list(step.after)
+                sketch.change(part, **{o.name: _part(v, j) for o, v in step.operands()})
+                out.append(part)
+                last[step] = part
             run.clear()
 
         for step in sketch.steps:
@@ -143,8 +200,11 @@ def _cut(steps: list[Step]):
 def _part(view: View, j: int) -> View:
     """Slice j of a tile along the free dimension; a vector of one element per partition as it is."""
     lay = view.layout
-    if lay.free == 1:
+    if lay.on_chip and lay.free == 1:
         return view
+    if not lay.on_chip:
+        n = lay.shape[1] // SLICES
+        return View(view.storage, layout((lay.shape[0], n), lay.strides, lay.dtype, lay.buffer), view.offset + j * n)
     stride, width = lay.free_dims[0] if lay.free_dims else (1, lay.free)
     n = width // SLICES
     return View(
@@ -156,6 +216,7 @@ def _part(view: View, j: int) -> View:
 
 def unhidden_loads(c: Context) -> Iterator[Candidate]:
     """Computation that waits for a load which could have been started earlier."""
+    yield from _slice_loads(c)
     waits = _waiting(c, ("dma",))
     producers = c.sketch.producers()
     groups = load_groups(c.sketch)
@@ -170,8 +231,7 @@ def unhidden_loads(c: Context) -> Iterator[Candidate]:
                     late[load.site] = (steps + [step], ps + waits[step.index])
                     break
     total = sum(ps for _, ps in late.values())
-    begin, end = analysis.span_ps(c.timeline)
-    if not late or total < IDLE_SHARE * (end - begin):
+    if not late or not _worth_ps(c, total):
         return
     site, (steps, _) = max(late.items(), key=lambda item: item[1][1])
     message = (
