@@ -1,4 +1,4 @@
-"""FILE in, Timelines out: a kernel script, a saved run and a hardware profile are one thing to every command."""
+"""FILE in, Timelines out: a kernel script, a saved run and a hardware profile (or bundle) are one thing to every command."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import simcore
+from simcore.apps.hardware import bundle
 from simcore.apps.options import Sources
 from simcore.apps.output import working
 from simcore.errors import FileError, UsageError
@@ -28,6 +29,8 @@ def _load(file: Path, sources: Sources) -> list[Timeline]:
         return simulate(capture(file, sources), sources)
     if sources.kernel or sources.args:
         raise UsageError(f"{file} is not a kernel file (its name does not end with .py): --kernel and --arg have no meaning for it")
+    if bundle.is_bundle(file):
+        return bundle.read_timelines(file)
     if is_saved_run(file):
         return [Timeline.load(file)]
     with working(f"reading {file.name}"):

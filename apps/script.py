@@ -60,7 +60,7 @@ def run_kernel(file: Path, sources: Sources) -> list[Trace]:
     given = arguments.parse(sources.args)
     with _captured(sources) as traces, _as_program(file, ()):
         try:
-            module = _import(file)
+            module = import_file(file)
         except Exception as e:
             raise _explained(e, file) from e
         kernel = _kernel(module, file, sources.kernel)
@@ -108,7 +108,7 @@ def _as_program(file: Path, script_args: tuple[str, ...]) -> Iterator[None]:
         sys.argv, sys.path[:] = argv, path
 
 
-def _import(file: Path) -> ModuleType:
+def import_file(file: Path) -> ModuleType:
     """Import a file under its dotted name when it lies in a package (so its relative imports work), else its own."""
     file = file.resolve()
     root, parts = file.parent, [file.stem]

@@ -5,6 +5,7 @@ that asking for help stays instant.
 """
 
 from simcore.apps.commands.bench import bench
+from simcore.apps.commands.capture_hw import capture_hw
 from simcore.apps.commands.check import check
 from simcore.apps.commands.compare import compare
 from simcore.apps.commands.explain import explain
@@ -18,4 +19,4 @@ from simcore.apps.commands.roofline import roofline
 from simcore.apps.commands.run import run
 from simcore.apps.commands.tui import tui
 
-COMMANDS = (run, explain, tui, roofline, gantt, occupancy, perfetto, report, compare, check, export, machines, bench)
+COMMANDS = (run, explain, tui, roofline, gantt, occupancy, perfetto, report, compare, check, capture_hw, export, machines, bench)

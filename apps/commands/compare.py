@@ -13,6 +13,8 @@ from simcore.apps.options import Sources, takes_sources
 def compare(
     sources: Sources,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+    predict: Annotated[bool, typer.Option(
+        "--predict", help="FILE is a bundle of capture-hw (and the script, where it has moved): predict its run and compare.")] = False,
     tui: Annotated[bool, typer.Option("--tui", help="Walk through both on one time axis.")] = False,
 ) -> None:
     """Compare two runs, simulated or measured: totals, engines, opcodes, bytes, and what the difference comes from."""
@@ -21,7 +23,7 @@ def compare(
     from simcore.apps.output import data, working
     from simcore.errors import UsageError
 
-    timelines = load(sources)
+    timelines = _prediction_and_measurement(sources) if predict else load(sources)
     if len(timelines) != 2:
         raise UsageError(f"compare takes two runs; {' and '.join(map(str, sources.files))} gave {len(timelines)} "
                          "(--launch chooses one launch of each script)")
@@ -35,3 +37,20 @@ def compare(
     from simcore.viz.compare import render, to_json
 
     data(to_json(comparison) if as_json else render(comparison))
+
+
+def _prediction_and_measurement(sources: Sources):
+    """The simulated run of a bundle's script beside the bundle's profile."""
+    from simcore.apps.hardware.record import prediction_sources
+    from simcore.apps.load import load
+    from simcore.errors import UsageError
+
+    file, *script = sources.files
+    predicted = load(prediction_sources(file, script[0] if script else None, sources))
+    measured = load(Sources(files=(file,)))
+    if sources.launch is not None:
+        measured = measured[sources.launch - 1:sources.launch]
+    if len(predicted) != 1 or len(measured) != 1:
+        raise UsageError(f"the script launches {len(predicted)} kernels and the bundle holds {len(measured)} profiles; "
+                         "--launch N compares the N-th of each")
+    return [*predicted, *measured]
