@@ -241,3 +241,32 @@ def test_fused_and_baseline_attention(real):
     assert c.causes[0].name == "different instructions (DMA)" and c.causes[0].ps > 0.4 * c.gap_ps
     assert c.bytes["HBM read"][1] > 5 * c.bytes["HBM read"][0]
     assert ENGINES.index("Tensor") == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_prediction_against_measurement(real, refs, name):
+    """The profiled kernels themselves, simulated: nine tenths of the gap and of the instructions have a counterpart."""
+    import importlib.util
+
+    import ml_dtypes
+
+    from simcore import capture, load_machine, simulate
+    from simcore.frontend.activation import activate
+
+    kind, dtype, size = name.split("_")
+    found = sorted(refs.glob(f"allenkchau+trainium-kernel-fusion@*/kernels/{kind}/attention.py"))
+    if not found:
+        pytest.skip("no checkout of allenkchau/trainium-kernel-fusion")
+    spec = importlib.util.spec_from_file_location(f"{kind}_attention_of_profile", found[0])
+    with activate():
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        number = {"fp32": np.float32, "bf16": ml_dtypes.bfloat16}[dtype]
+        inputs = [np.zeros((128, int(size[1:])), number) for _ in range(3)]
+        kernel = getattr(module, "fused_attention" if kind == "fused" else "baseline_attention")
+        trace = capture(kernel, *inputs, target="trn2", values=False)
+    predicted = simulate(trace, load_machine("trn2"))
+    c = compare(predicted, real[name])
+    assert sum(cause.ps for cause in c.causes) == c.gap_ps
+    assert c.attributed >= 0.9
+    assert len(c.matched) >= 0.95 * len(predicted.instructions)

@@ -90,7 +90,7 @@ def test_full_json(tmp_path):
     # bytes of compute rows are per partition in the file: 128 rows read, 64 columns written, 64 channels copied
     assert (i.sbuf_read_bytes[matmul], i.psum_write_bytes[matmul]) == (1024 * 128, 2048 * 64)
     assert (i.psum_read_bytes[copied], i.sbuf_write_bytes[load]) == (2048 * 64, 8192)
-    assert (i.elements[matmul], i.flops[matmul], t.dtypes[i.dtype[matmul]]) == (4194304, 8388608, "bfloat16")
+    assert (i.elements[matmul], i.flops[matmul], t.dtypes[i.dtype[matmul]]) == (4194304, 8388608, "bf16")
     assert t.totals == {"profiled_ps": 5_000_000, "kernel_start_ps": 1_000_000, "kernel_end_ps": 4_960_000,
                         "kernel_ps": 3_960_000}
     assert t.counters["PSUM bytes"].value.tolist() == [0.125 * 2 * 1024 * 1024]

@@ -17,14 +17,16 @@ from simcore.timeline import Timeline
 
 _SAME = {"CAST": "COPY"}        # the compiler picks one of the two by dtype alone
 _SMALL = 400                    # longest block matched exactly, in quadratic time
+_ROUNDS = 16                    # of alignments of what is left
 _WINDOWS = (6, 3, 1)            # instructions in a row that make an anchor, longest first
 
 
 def match(a: Timeline, b: Timeline) -> np.ndarray:
     """Matched rows as an array [n, 2] (row of a, row of b), ordered by the row of a.
 
-    Physical cores are matched in the order of those that do the kernel's work; DMA triggers that found no partner on
-    their engine are matched across engines by the bytes they move, in order.
+    Physical cores are matched in the order of those that do the kernel's work.  What found no partner in its engine's
+    stream may have one at another place or on another engine: DMA triggers by the bytes they move, in order; the rest
+    by alignments of what is left, whatever its engine, again and again (a block that moved is found in the next round).
     """
     pairs: list[tuple[int, int]] = []
     left: tuple[list[int], list[int]] = ([], [])
@@ -35,7 +37,17 @@ def match(a: Timeline, b: Timeline) -> np.ndarray:
         pairs += [(rows_a[i], rows_b[j]) for i, j in found]
         for side, rows, used in ((0, rows_a, {i for i, _ in found}), (1, rows_b, {j for _, j in found})):
             left[side].extend(r for k, r in enumerate(rows) if k not in used)
-    pairs += _triggers(a, b, *(sorted(side) for side in left))
+    left_a, left_b = sorted(left[0]), sorted(left[1])
+    pairs += _triggers(a, b, left_a, left_b)
+    left_a, left_b = ([r for r in side if not vendor.is_dma(t.opcode(r))] for t, side in ((a, left_a), (b, left_b)))
+    for _ in range(_ROUNDS):
+        found = align([_key(a, r) for r in left_a], [_key(b, r) for r in left_b])
+        if not found:
+            break
+        pairs += [(left_a[i], left_b[j]) for i, j in found]
+        used_a, used_b = {i for i, _ in found}, {j for _, j in found}
+        left_a = [r for k, r in enumerate(left_a) if k not in used_a]
+        left_b = [r for k, r in enumerate(left_b) if k not in used_b]
     return np.array(sorted(pairs), np.int64).reshape(-1, 2)
 
 
@@ -55,7 +67,10 @@ def _key(t: Timeline, row: int) -> tuple:
     opcode = t.opcode(row)
     if vendor.is_dma(opcode):
         return ("DMA", int(i.hbm_read_bytes[row]), int(i.hbm_write_bytes[row]))
-    return (_SAME.get(opcode, opcode), int(i.elements[row]))
+    if opcode in ("MATMUL", "LDWEIGHTS"):
+        transposes = bool(i.elements[row]) and not i.flops[row]
+        return (opcode, transposes, t.dtypes[i.dtype[row]] if i.dtype[row] >= 0 else "")
+    return (_SAME.get(opcode, opcode),)
 
 
 def _triggers(a: Timeline, b: Timeline, left_a: list[int], left_b: list[int]) -> list[tuple[int, int]]:

@@ -42,6 +42,7 @@ MEANING = {
     "DMA bytes": "the bytes at the peak rate of the DMA engines",
     "descriptor cost": "packets took longer than their bytes need: small descriptors, few or shared engines",
     "clock limiter": "the Tensor engine ran below its full clock",
+    "engine choice": "the same instructions on another engine",
     "missing overlap": "work on one's critical path that the other has too, but hides behind other work",
     "different instructions": "no instruction of the path is in both",
     "different instructions (DMA)": "DMAs that only one of the two has",
@@ -206,13 +207,13 @@ class _Walk:
         """From one instruction of the path to the next; both runs have both."""
         slow, fast = self.slow, self.fast
         r, q = int(self.partner[row]), int(self.partner[after])
-        run = f"{ENGINES[slow.t.instructions.engine[row]]} instructions"
-        self.add(slow.parts(row, int(slow.start[after]), _wait(slow, after), run), row, 1)
-        theirs = fast.parts(r, int(fast.start[q]), _wait(fast, q), run)
+        run = self._cost(row)
+        self.add(slow.parts(row, int(slow.start[after]), _wait(slow, after, row), run), row, 1)
+        theirs = fast.parts(r, int(fast.start[q]), _wait(fast, q, r), run)
         same_engine = slow.t.instructions.engine[row] == slow.t.instructions.engine[after]
         if not same_engine and int(fast.start[q]) < int(fast.start[r]) + fast.length(r):
             # there the next one did not wait for this: its whole length counts, and that it was hidden is the overlap
-            whole = fast.parts(r, int(fast.start[r]) + fast.length(r), _wait(fast, q), run)
+            whole = fast.parts(r, int(fast.start[r]) + fast.length(r), _wait(fast, q, r), run)
             hidden = sum(whole.values()) - sum(theirs.values())
             theirs = whole
             theirs["missing overlap"] = theirs.get("missing overlap", 0) - hidden
@@ -222,12 +223,12 @@ class _Walk:
         """Between two instructions of both, the longer run's path has others; so may the shorter's."""
         slow, fast = self.slow, self.fast
         r, q = int(self.partner[row]), int(self.partner[after])
-        run = f"{ENGINES[slow.t.instructions.engine[row]]} instructions"
-        self.add(slow.parts(row, int(slow.start[between[0]]), _wait(slow, between[0]), run), row, 1)
+        run = self._cost(row)
+        self.add(slow.parts(row, int(slow.start[between[0]]), _wait(slow, between[0], row), run), row, 1)
         self._chain(slow, [*between, after], self.partner >= 0, row, 1)
         chain = self._back(fast, q, int(fast.start[r]))
         if chain[0] == r:
-            self.add(fast.parts(r, int(fast.start[chain[1]]), _wait(fast, chain[1]), run), row, -1)
+            self.add(fast.parts(r, int(fast.start[chain[1]]), _wait(fast, chain[1], r), run), row, -1)
             self._chain(fast, chain[1:], self.matched_fast, row, -1)
         else:
             # what reached over the common instruction's start
@@ -238,10 +239,10 @@ class _Walk:
         """From the last instruction of both to the end of both runs."""
         slow, fast = self.slow, self.fast
         r = int(self.partner[last])
-        run = f"{ENGINES[slow.t.instructions.engine[last]]} instructions"
+        run = self._cost(last)
         end = "after the last instruction"
         if own:
-            self.add(slow.parts(last, int(slow.start[own[0]]), _wait(slow, own[0]), run), last, 1)
+            self.add(slow.parts(last, int(slow.start[own[0]]), _wait(slow, own[0], last), run), last, 1)
             self._chain(slow, own, self.partner >= 0, last, 1)
             self.add(self._named(slow, own[-1], slow.end, bool(self.partner[own[-1]] >= 0), end), last, 1)
         else:
@@ -249,7 +250,7 @@ class _Walk:
         ending = analysis.critical_path(fast.t).rows.tolist()[-1]
         chain = self._back(fast, ending, int(fast.start[r])) if ending != r else [r]
         if chain[0] == r and len(chain) > 1:
-            self.add(fast.parts(r, int(fast.start[chain[1]]), _wait(fast, chain[1]), run), last, -1)
+            self.add(fast.parts(r, int(fast.start[chain[1]]), _wait(fast, chain[1], r), run), last, -1)
             chain = chain[1:]
         elif chain[0] == r:
             self.add(fast.parts(r, fast.end, end, run), last, -1)
@@ -258,6 +259,12 @@ class _Walk:
             self.add({"missing overlap": int(fast.start[chain[0]] - fast.start[r])}, last, -1)
         self._chain(fast, chain, self.matched_fast, last, -1)
         self.add(self._named(fast, chain[-1], fast.end, bool(self.matched_fast[chain[-1]]), end), last, -1)
+
+    def _cost(self, row: int) -> str:
+        """What a difference in an instruction's own time is called."""
+        engine = self.slow.t.instructions.engine[row]
+        same = engine == self.fast.t.instructions.engine[self.partner[row]]
+        return f"{ENGINES[engine]} instructions" if same else "engine choice"
 
     @staticmethod
     def _back(run: _Run, row: int, since: int) -> list[int]:
@@ -272,7 +279,8 @@ class _Walk:
     def _chain(self, run: _Run, rows: list[int], matched: np.ndarray, at: int, sign: int) -> None:
         """From the first of `rows` to the last, each up to the next."""
         for row, following in pairwise(rows):
-            parts = self._named(run, row, int(run.start[following]), bool(matched[row]), _wait(run, following))
+            parts = self._named(run, row, int(run.start[following]), bool(matched[row]),
+                                _wait(run, following, row))
             self.add(parts, at, sign)
 
     @staticmethod
@@ -291,6 +299,9 @@ class _Walk:
         return out
 
 
-def _wait(run: _Run, row: int) -> str:
-    """What the time an instruction waited is called."""
-    return WAITS[CAUSES[run.t.instructions.wait_cause[row]]]
+def _wait(run: _Run, row: int, before: int) -> str:
+    """What the time between `before` and `row` is called, beyond `before` itself."""
+    cause = CAUSES[run.t.instructions.wait_cause[row]]
+    if cause == "engine" and run.on[row] != before:
+        return "missing overlap"        # its engine was busy with other work, which the other run hides here
+    return WAITS[cause]

@@ -128,7 +128,8 @@ class Comparison:
         return "\n".join([*self.headline(), *(f"\n{table}" for table in self.tables())])
 
     def _cause_table(self) -> Table:
-        gap = self.gap_ps
+        # a share of next to nothing says nothing
+        gap = self.gap_ps if abs(self.gap_ps) > 0.02 * max(self.span_ps) else 0
         rows = tuple((c.name, _signed(c.ps), format.percent(c.ps / gap if gap else None), c.meaning)
                      for c in self.causes)
         title = "Why (b minus a, along the longer run's critical path)"

@@ -17,7 +17,7 @@ from simcore.timeline import ENGINES, Timeline, union_ps
 
 _S = 1e-12
 _BASE_CLOCK_HZ = {"trn1": 1.4e9, "inf2": 1.4e9}      # of neuroncore_cycle_count; 1.2e9 since
-BF16_FACTOR = {"float32": 4.0, "float8_e4m3": 0.5, "float8_e5m2": 0.5, "float8e4": 0.5, "float8e5": 0.5, "uint8": 0.5}
+BF16_FACTOR = {"fp32": 4.0, "fp8": 0.5, "uint8": 0.5}
 
 
 @dataclass(frozen=True)

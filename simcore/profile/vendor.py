@@ -18,6 +18,8 @@ DEPENDENCE = {"FLOW_DEPENDENCE": "data", "ANTI_DEPENDENCE": "reuse", "OUTPUT_DEP
 
 PARTITIONS = 128
 
+_DTYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "fp32r": "tf32"} | dict.fromkeys(
+    ("fp8e3", "fp8e4", "fp8e5", "float8e3", "float8e4", "float8e5", "float8_e4m3", "float8_e5m2"), "fp8")
 _DTYPE = re.compile(r"(?:src|in_dtype)=(\w+?)@")
 _SHAPE = re.compile(r"\b(\w+)=\w+\[(\d+)[\d,]*\]@\w+")      # of a simulated run: dst=float32[128,512]@psum
 _CHANNELS = re.compile(r"\bchannels=(\d+)")
@@ -33,9 +35,9 @@ def is_dma(opcode: str) -> bool:
 
 
 def dtype_of(operands: str) -> str:
-    """Dtype of the first source: `src=bfloat16@0x...` gives `bfloat16`; empty where the text does not say."""
+    """Dtype of the first source as machines name it: `src=bfloat16@0x...` is `bf16`; empty if the text is silent."""
     found = _DTYPE.search(operands)
-    return {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}.get(found[1], found[1]) if found else ""
+    return _DTYPES.get(found[1], found[1]) if found else ""
 
 
 def partitions(opcode: str, operands: str) -> tuple[int, int]:
