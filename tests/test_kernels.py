@@ -191,7 +191,7 @@ def test_embedding():
 
 
 SCRIPTS = ["tensor_add", "softmax", "rmsnorm", "matmul", "naive_attn", "flash_attn", "pointwise", "row_reduce", "batched_matmul",
-           "batched_transpose", "concat", "embedding"]
+           "batched_transpose", "concat", "append", "embedding"]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -96,8 +96,14 @@ def read(path: str | Path) -> Bundle:
     device = data.get("device_s") or []
     if not isinstance(device, list) or not all(_positive(x) for x in device):
         raise FileError(f"{path}: device_s holds something that is not a time: {device!r}")
-    return Bundle(configuration=configuration, latency_s=latency, device_s=device, accuracy=data.get("accuracy") or {},
-                  environment=data.get("environment") or {}, profiles=data.get("profiles") or [])  # fmt: skip
+    return Bundle(
+        configuration=configuration,
+        latency_s=latency,
+        device_s=device,
+        accuracy=data.get("accuracy") or {},
+        environment=data.get("environment") or {},
+        profiles=data.get("profiles") or [],
+    )
 
 
 def _positive(x: Any) -> bool:
@@ -111,8 +117,14 @@ def comparison(measured: Bundle, predicted: Prediction) -> str:
     rows = [("end to end, mean of runs", format.time(mean_ps), format.MISSING, format.MISSING)]
     if measured.device_s:
         device_ps = statistics.fmean(measured.device_s) * 1e12
-        rows.append(("on the device", format.time(device_ps), format.time(predicted.device_ps),
-                     f"{(predicted.device_ps / device_ps - 1) * 100:+.1f} %"))  # fmt: skip
+        rows.append(
+            (
+                "on the device",
+                format.time(device_ps),
+                format.time(predicted.device_ps),
+                f"{(predicted.device_ps / device_ps - 1) * 100:+.1f} %",
+            )
+        )
         rows.append(("outside the device", format.time(mean_ps - device_ps), format.MISSING, format.MISSING))
     else:
         rows.append(("on the device", format.MISSING, format.time(predicted.device_ps), format.MISSING))
@@ -126,8 +138,10 @@ def comparison(measured: Bundle, predicted: Prediction) -> str:
         )
     )
     c = measured.configuration
-    head = (f"Qwen3-{c['size']}, {c['layers']} layers, {c['seq']:,} tokens, {c['dtype']}, {c['attention']} attention on {c['target']}: "
-            f"{len(measured.latency_s)} runs")  # fmt: skip
+    head = (
+        f"Qwen3-{c['size']}, {c['layers']} layers, {c['seq']:,} tokens, {c['dtype']}, {c['attention']} attention on {c['target']}: "
+        f"{len(measured.latency_s)} runs"
+    )
     text = str(Table(head, ("", "measured", "predicted", "error"), tuple(rows), (1, 2, 3)))
     if measured.accuracy:
         text += "\n" + "  ".join(f"{k.replace('_', ' ')} {v:.6g}" for k, v in sorted(measured.accuracy.items()))

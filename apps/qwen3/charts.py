@@ -12,11 +12,29 @@ from simcore.machine import load_machine
 from simcore.viz import format, palette, style
 
 COLOURS = {
-    "attention": "#b02a2a", "attention layout": "#d98a6a", "MLP": "#0068a8", "projections": "#4aa8e8", "norms": "#00805c",
-    "rotary": "#8a7300", "residual": "#a8407c", "mask and inputs": "#5e5e5e", "embedding": "#3d6b1f",
-}  # fmt: skip
-HATCHES = {"attention": "", "attention layout": "//", "MLP": "\\\\", "projections": "xx", "norms": "..", "rotary": "--",
-           "residual": "++", "mask and inputs": "oo", "embedding": "||"}  # fmt: skip
+    "attention": "#b02a2a",
+    "attention layout": "#d98a6a",
+    "MLP": "#0068a8",
+    "projections": "#4aa8e8",
+    "norms": "#00805c",
+    "rotary": "#8a7300",
+    "residual": "#a8407c",
+    "mask and inputs": "#5e5e5e",
+    "embedding": "#3d6b1f",
+    "cache": "#7a5c99",
+}
+HATCHES = {
+    "attention": "",
+    "attention layout": "//",
+    "MLP": "\\\\",
+    "projections": "xx",
+    "norms": "..",
+    "rotary": "--",
+    "residual": "++",
+    "mask and inputs": "oo",
+    "embedding": "||",
+    "cache": "oo",
+}
 
 
 def time_by_part(predictions: Sequence[Prediction], output: str | Path, theme: palette.Theme = "light") -> None:
@@ -108,8 +126,15 @@ def operators_under_the_roof(
                 if not t.intensity or not t.flops:
                     continue
                 share = r.total_ps / p.device_ps
-                ax.scatter(t.intensity, t.flops / t.time_ps * 1e12, s=18 + 2600 * share, color=COLOURS.get(r.part, "#888888"),
-                           alpha=0.55, edgecolor=surface.text, linewidth=0.6)  # fmt: skip
+                ax.scatter(
+                    t.intensity,
+                    t.flops / t.time_ps * 1e12,
+                    s=18 + 2600 * share,
+                    color=COLOURS.get(r.part, "#888888"),
+                    alpha=0.55,
+                    edgecolor=surface.text,
+                    linewidth=0.6,
+                )
                 if share > 0.04:
                     spot = (round(math.log10(t.intensity)), round(math.log10(t.flops / t.time_ps)))
                     labels.setdefault(spot, []).append(r)
@@ -154,14 +179,27 @@ def growth(predictions: Sequence[Prediction], output: str | Path, theme: palette
                 if not mine:
                     continue
                 colour, marker = ink.get(attention, ("#888888", "^"))
-                ax.plot([p.length for p in mine], [p.device_ps / 1e9 for p in mine], dashes[i % 4], color=colour, marker=marker,
-                        label=f"{attention}, {n} layer{'s' if n > 1 else ''}")  # fmt: skip
+                ax.plot(
+                    [p.length for p in mine],
+                    [p.device_ps / 1e9 for p in mine],
+                    dashes[i % 4],
+                    color=colour,
+                    marker=marker,
+                    label=f"{attention}, {n} layer{'s' if n > 1 else ''}",
+                )
         shown = False
         for p in predictions:
             m = measured_of(p)
             if m is not None:
-                ax.plot(p.length, m.device_ps / 1e9, "x", color=surface.text, markersize=11, markeredgewidth=2,
-                        label=None if shown else "measured")  # fmt: skip
+                ax.plot(
+                    p.length,
+                    m.device_ps / 1e9,
+                    "x",
+                    color=surface.text,
+                    markersize=11,
+                    markeredgewidth=2,
+                    label=None if shown else "measured",
+                )
                 shown = True
         ax.set(xscale="log", yscale="log", xlabel="tokens", ylabel="time on the device [ms]")
         lengths = sorted({p.length for p in predictions})

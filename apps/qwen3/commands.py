@@ -35,9 +35,16 @@ Picture = Annotated[
 
 
 @app.command()
-def swap(size: Size = "0.6B", layers: Layers = 2, seq: Seq = 256, dtype: Dtype = "float32", target: Target = "trn2",
-         nki_library: Annotated[Path | None, typer.Option(metavar="CHECKOUT", help="Use attention_cte of this nki-library.")] = None,
-         ) -> None:  # fmt: skip
+def swap(
+    size: Size = "0.6B",
+    layers: Layers = 2,
+    seq: Seq = 256,
+    dtype: Dtype = "float32",
+    target: Target = "trn2",
+    nki_library: Annotated[
+        Path | None, typer.Option(metavar="CHECKOUT", help="Use attention_cte of this nki-library.")
+    ] = None,
+) -> None:
     """Run the Transformers model twice on this computer, with eager attention and with a kernel in the simulator, and compare."""
     _needs_transformers()
     import torch
@@ -63,14 +70,33 @@ def swap(size: Size = "0.6B", layers: Layers = 2, seq: Seq = 256, dtype: Dtype =
 
 
 @app.command()
-def predict(size: Size = "0.6B", layers: Layers = 4, seq: Seq = 16_384, attention: Attention = "both", batch: Batch = 1,
-            dtype: Dtype = "bfloat16", target: Target = "trn2", fusion: Rule = "none", decode: Decode = False,
-            most: Annotated[int, typer.Option("--rows", min=1, help="Operators to print.")] = 16,
-            as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-            chart: Picture = None, roofline: Picture = None) -> None:  # fmt: skip
+def predict(
+    size: Size = "0.6B",
+    layers: Layers = 4,
+    seq: Seq = 16_384,
+    attention: Attention = "both",
+    batch: Batch = 1,
+    dtype: Dtype = "bfloat16",
+    target: Target = "trn2",
+    fusion: Rule = "none",
+    decode: Decode = False,
+    most: Annotated[int, typer.Option("--rows", min=1, help="Operators to print.")] = 16,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    chart: Picture = None,
+    roofline: Picture = None,
+) -> None:
     """Time the model's operator graph on a chip, operator by operator, with eager attention and with the kernel."""
-    predictions = _predictions(_attentions(attention, decode), size=size, layers=layers, length=seq, batch=batch, dtype=dtype,
-                               target=target, rule=fusion, decode=decode)  # fmt: skip
+    predictions = _predictions(
+        _attentions(attention, decode),
+        size=size,
+        layers=layers,
+        length=seq,
+        batch=batch,
+        dtype=dtype,
+        target=target,
+        rule=fusion,
+        decode=decode,
+    )
     from simcore.apps.qwen3 import report
 
     if as_json:
@@ -93,19 +119,35 @@ def predict(size: Size = "0.6B", layers: Layers = 4, seq: Seq = 16_384, attentio
 
 
 @app.command()
-def scale(size: Size = "0.6B", layers: Annotated[str, typer.Option(help="Numbers of layers, with commas.")] = "4",
-          seq: Annotated[str, typer.Option(help="Lengths, with commas.")] = "1024,2048,4096,8192,16384,32768",
-          attention: Attention = "both", dtype: Dtype = "bfloat16", target: Target = "trn2", fusion: Rule = "none",
-          output: Annotated[Path | None, typer.Option("--output", "-o", metavar="PATH", help="Write the curves as a picture.")] = None,
-          ) -> None:  # fmt: skip
+def scale(
+    size: Size = "0.6B",
+    layers: Annotated[str, typer.Option(help="Numbers of layers, with commas.")] = "4",
+    seq: Annotated[str, typer.Option(help="Lengths, with commas.")] = "1024,2048,4096,8192,16384,32768",
+    attention: Attention = "both",
+    dtype: Dtype = "bfloat16",
+    target: Target = "trn2",
+    fusion: Rule = "none",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="PATH", help="Write the curves as a picture.")
+    ] = None,
+) -> None:
     """How time grows with the sequence and with the layers."""
     from simcore.apps.qwen3 import report
 
     predictions = []
     for length in _integers(seq, "--seq"):
         for n in _integers(layers, "--layers"):
-            predictions += _predictions(_attentions(attention, False), size=size, layers=n, length=length, batch=1, dtype=dtype,
-                                        target=target, rule=fusion, decode=False)  # fmt: skip
+            predictions += _predictions(
+                _attentions(attention, False),
+                size=size,
+                layers=n,
+                length=length,
+                batch=1,
+                dtype=dtype,
+                target=target,
+                rule=fusion,
+                decode=False,
+            )
     predictions.sort(key=lambda p: (p.attention, p.layers, p.length))
     print(report.scaling(predictions))
     if output is not None:
@@ -115,15 +157,26 @@ def scale(size: Size = "0.6B", layers: Annotated[str, typer.Option(help="Numbers
 
 
 @app.command()
-def compare(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What apps/qwen3/benchmark.py saved on a chip.")],
-            fusion: Rule = "none") -> None:  # fmt: skip
+def compare(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What apps/qwen3/benchmark.py saved on a chip.")],
+    fusion: Rule = "none",
+) -> None:
     """A measurement of the benchmark beside the prediction of the same model."""
     from simcore.apps.qwen3 import bundle as bundles
 
     measured = bundles.read(bundle)
     c = measured.configuration
-    predicted = _predictions((c["attention"],), size=c["size"], layers=c["layers"], length=c["seq"], batch=c["batch"], dtype=c["dtype"],
-                             target=c["target"], rule=fusion, decode=False)[0]  # fmt: skip
+    predicted = _predictions(
+        (c["attention"],),
+        size=c["size"],
+        layers=c["layers"],
+        length=c["seq"],
+        batch=c["batch"],
+        dtype=c["dtype"],
+        target=c["target"],
+        rule=fusion,
+        decode=False,
+    )[0]
     print(bundles.comparison(measured, predicted))
 
 

@@ -132,6 +132,12 @@ def _translate(graph: Graph) -> list[Op]:
             node.out,
             node.module,
         )
+        if node.op == "cat":  # a cache begins as an empty tensor
+            pieces = tuple(v for v in node.args[0] if isinstance(v, View) and 0 not in v.shape)
+            if len(pieces) == 1 and _same_layout(pieces[0], node.out):
+                same[node.name] = pieces[0]
+                continue
+            node = Node(node.name, node.op, (pieces, *node.args[1:]), node.options, node.out, node.module)
         source = node.args[0] if node.args else None
         if (
             node.op in ("clone", "_to_copy", "contiguous")
@@ -347,7 +353,7 @@ def _may_join(ops: list[Op], rows: bool) -> bool:
 def _full(op: Op) -> tuple[int, ...]:
     """The shape a chain iterates over: the largest of its operands and results."""
     views = [*op.inputs, *(v for _, _, v in op.steps)]
-    return max((v.shape for v in views), key=math.prod)
+    return max((v.shape for v in views), key=lambda shape: (math.prod(shape), len(shape)))
 
 
 def _closed(members: list[int], more: list[int], ops: list[Op], users: dict[str, list[int]], at: int) -> bool:
@@ -548,26 +554,33 @@ def _emit_transpose(op: Op, graph: Graph) -> Launch:
 
 
 def _emit_concat(op: Op, graph: Graph) -> Launch:
-    """Along the last dimension, which is how the halves of a rotary embedding are put together."""
+    """Along the last dimension (the halves of a rotary embedding), or along another one (a cache and what is new)."""
     out = op.out
     widths = tuple(v.shape[-1] for v in op.inputs)
+    slots = tuple(Slot(i) for i in range(len(op.inputs)))
+    tensors = [_storage(v) for v in op.inputs]
     if sum(widths) != out.shape[-1]:
-        raise UsageError(f"{op.nodes[0]}: only a concatenation along the last dimension is translated")
+        return _emit_append(op, tensors, slots)
     outer = out.shape[:-1]
-    where = space(
-        (*outer, 1),
-        [(*out.strides[:-1], 1), *((*v.strides[:-1], 1) for v in op.inputs)],
-        limit=max(1, 2048 // out.shape[-1]),
-    )
+    strides = [(*v.strides[:-1], 1) for v in (out, *op.inputs)]
+    where = space((*outer, 1), strides, limit=max(1, 2048 // out.shape[-1]))
     reads = tuple((s, v.offset) for s, v in zip(where.strides[1:], op.inputs))
-    return _launch(
-        op,
-        "concat",
-        "concat",
-        [_storage(v) for v in op.inputs],
-        (tuple(Slot(i) for i in range(len(op.inputs))), reads, where.dims, widths, where.strides[0]),
-        [out.base],
-    )
+    return _launch(op, "concat", "concat", tensors, (slots, reads, where.dims, widths, where.strides[0]), [out.base])
+
+
+def _emit_append(op: Op, tensors, slots) -> Launch:
+    axis = next(d for d in range(len(op.out.shape)) if any(v.shape[d] != op.out.shape[d] for v in op.inputs))
+    count = math.prod(op.out.shape[:axis])
+    widths = tuple(math.prod(v.shape[axis:]) for v in op.inputs)
+    steps = []
+    for v in op.inputs:
+        inner = View(v.base, v.dtype, v.shape[axis:], v.strides[axis:])
+        outer = [(s, n) for s, n in zip(v.strides[:axis], v.shape[:axis]) if n > 1]
+        if not _same_layout(inner, View("", "", inner.shape, _row_major(inner.shape))) or len(outer) > 1:
+            raise UsageError(f"{op.nodes[0]}: a concatenation of {v.shape} with strides {v.strides} is not translated")
+        steps.append(outer[0][0] if outer else 0)
+    offsets = tuple(v.offset for v in op.inputs)
+    return _launch(op, "append", "append", tensors, (slots, tuple(steps), offsets, widths, count), [op.out.base])
 
 
 def _emit_gather(op: Op, graph: Graph) -> Launch:

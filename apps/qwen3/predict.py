@@ -97,11 +97,23 @@ class Prediction:
 
 
 PARTS = {
-    "q_proj": "projections", "k_proj": "projections", "v_proj": "projections", "o_proj": "projections",
-    "q_norm": "norms", "k_norm": "norms", "input_layernorm": "norms", "post_attention_layernorm": "norms", "norm": "norms",
-    "gate_proj": "MLP", "up_proj": "MLP", "down_proj": "MLP", "act_fn": "MLP", "mlp": "MLP",
-    "rotary_emb": "rotary", "embed_tokens": "embedding",
-}  # fmt: skip
+    "q_proj": "projections",
+    "k_proj": "projections",
+    "v_proj": "projections",
+    "o_proj": "projections",
+    "q_norm": "norms",
+    "k_norm": "norms",
+    "input_layernorm": "norms",
+    "post_attention_layernorm": "norms",
+    "norm": "norms",
+    "gate_proj": "MLP",
+    "up_proj": "MLP",
+    "down_proj": "MLP",
+    "act_fn": "MLP",
+    "mlp": "MLP",
+    "rotary_emb": "rotary",
+    "embed_tokens": "embedding",
+}
 
 
 def part_of(launch: Launch, length: int) -> str:
@@ -115,6 +127,8 @@ def part_of(launch: Launch, length: int) -> str:
         scores = any(len(s) > 2 and s[-1] == length and s[-2] in (1, length) for s in launch.shapes)
         if launch.label == "bmm" or scores:
             return "attention"
+        if launch.kernel == "append":
+            return "cache"
         return "attention layout" if launch.kernel == "batched_transpose" or launch.label == "copy" else "rotary"
     return "residual" if last.isdigit() else "mask and inputs"
 
@@ -126,9 +140,19 @@ def _volume(shape: tuple[int, ...]) -> int:
     return n
 
 
-def predict(of: Size, *, layers: int, length: int, attention: str = "eager", dtype: str = "bfloat16", batch: int = 1,
-            target: str = "trn2", rule: str = "none", decode: bool = False,
-            progress: Callable[[int, int, str], None] | None = None) -> Prediction:  # fmt: skip
+def predict(
+    of: Size,
+    *,
+    layers: int,
+    length: int,
+    attention: str = "eager",
+    dtype: str = "bfloat16",
+    batch: int = 1,
+    target: str = "trn2",
+    rule: str = "none",
+    decode: bool = False,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Prediction:
     """Time the model's own operator graph on a chip, operator by operator.
 
     progress  called with (done, of how many, what is next) before each kind of launch
@@ -143,16 +167,35 @@ def predict(of: Size, *, layers: int, length: int, attention: str = "eager", dty
     for i, (launch, count) in enumerate(zip(launches, counts)):
         if progress is not None:
             progress(i, len(launches), f"{launch.module} {launch.label}")
-        rows.append(Row(part=part_of(launch, length), label=launch.label, kernel=launch.kernel, count=count,
-                        timed=time_launch(launch, machine)))  # fmt: skip
+        rows.append(
+            Row(
+                part=part_of(launch, length),
+                label=launch.label,
+                kernel=launch.kernel,
+                count=count,
+                timed=time_launch(launch, machine),
+            )
+        )
     flops: dict[str, int] = {}
     for launch, count in zip(launches, counts):
         part = part_of(launch, length)
         flops[part] = flops.get(part, 0) + count * matmul_flops(launch)
     ideal = ideal_times(traffic, flops, dtype, machine)
     start_ps = round((machine.kernel.get("device_fixed_ns") or 0) * 1000)
-    return Prediction(size=of.name, layers=layers, length=length, batch=batch, attention=attention, dtype=dtype, target=target,
-                      rule=rule, decode=decode, rows=tuple(rows), start_ps=start_ps, ideal_ps=ideal)  # fmt: skip
+    return Prediction(
+        size=of.name,
+        layers=layers,
+        length=length,
+        batch=batch,
+        attention=attention,
+        dtype=dtype,
+        target=target,
+        rule=rule,
+        decode=decode,
+        rows=tuple(rows),
+        start_ps=start_ps,
+        ideal_ps=ideal,
+    )
 
 
 def kinds(of: Size, *, layers: int, rule: str, **graph: Any) -> tuple[list[Launch], list[int], dict[str, int]]:

@@ -24,18 +24,43 @@ def operators(p: Prediction, most: int | None = None) -> Table:
     lines = []
     for r in shown:
         t = r.timed
-        lines.append((
-            r.part, _short(r.label), r.kernel, str(r.count), format.time(t.time_ps), format.time(r.total_ps),
-            format.percent(r.total_ps / p.device_ps), f"{t.bound} {format.time(t.bound_ps)}", format.size(t.hbm_bytes),
-            format.digits(t.intensity) if t.intensity else format.MISSING,
-        ))  # fmt: skip
+        lines.append(
+            (
+                r.part,
+                _short(r.label),
+                r.kernel,
+                str(r.count),
+                format.time(t.time_ps),
+                format.time(r.total_ps),
+                format.percent(r.total_ps / p.device_ps),
+                f"{t.bound} {format.time(t.bound_ps)}",
+                format.size(t.hbm_bytes),
+                format.digits(t.intensity) if t.intensity else format.MISSING,
+            )
+        )
     if len(rows) > len(shown):
         rest = sum(r.total_ps for r in rows[len(shown) :])
         count = sum(r.count for r in rows[len(shown) :])
-        lines.append(("", f"{len(rows) - len(shown)} more", "", str(count), "", format.time(rest), format.percent(rest / p.device_ps),
-                      "", "", ""))  # fmt: skip
-    return Table(title(p), ("part", "operator", "kernel", "runs", "each", "total", "share", "bound, each", "HBM", "FLOP/B"),
-                 tuple(lines), (3, 4, 5, 6, 8, 9))  # fmt: skip
+        lines.append(
+            (
+                "",
+                f"{len(rows) - len(shown)} more",
+                "",
+                str(count),
+                "",
+                format.time(rest),
+                format.percent(rest / p.device_ps),
+                "",
+                "",
+                "",
+            )
+        )
+    return Table(
+        title(p),
+        ("part", "operator", "kernel", "runs", "each", "total", "share", "bound, each", "HBM", "FLOP/B"),
+        tuple(lines),
+        (3, 4, 5, 6, 8, 9),
+    )
 
 
 def _short(label: str, width: int = 44) -> str:
@@ -78,9 +103,11 @@ def verdict(predictions: Sequence[Prediction]) -> list[str]:
             lines.append(f"{line}; nothing was measured for this configuration")
             continue
         about = "about " if m.about else ""
-        lines.append(f"{line}; measured {about}{format.time(m.device_ps)} ({error(p.device_ps, m.device_ps)}); "
-                     f"end to end {format.time(m.end_to_end_ps)} ({m.prompts_per_second} prompts/s), of which "
-                     f"{format.time(m.host_ps)} is not on the device and not predicted")  # fmt: skip
+        lines.append(
+            f"{line}; measured {about}{format.time(m.device_ps)} ({error(p.device_ps, m.device_ps)}); "
+            f"end to end {format.time(m.end_to_end_ps)} ({m.prompts_per_second} prompts/s), of which "
+            f"{format.time(m.host_ps)} is not on the device and not predicted"
+        )
     lines += speed_up(predictions)
     if any(measured_of(p) for p in predictions):
         lines.append(f"measured: {SOURCE}")
@@ -96,8 +123,10 @@ def speed_up(predictions: Sequence[Prediction]) -> list[str]:
     a, b = measured_of(eager), measured_of(flash)
     if a is not None and b is not None:
         host = f"{(eager.device_ps + a.host_ps) / (flash.device_ps + b.host_ps):.1f}x"
-        text += (f"; measured {a.device_ps / b.device_ps:.1f}x on the device, {b.prompts_per_second / a.prompts_per_second:.1f}x end to end "
-                 f"(with the measured time outside the device the prediction gives {host})")  # fmt: skip
+        text += (
+            f"; measured {a.device_ps / b.device_ps:.1f}x on the device, {b.prompts_per_second / a.prompts_per_second:.1f}x end to end "
+            f"(with the measured time outside the device the prediction gives {host})"
+        )
     return [text]
 
 
@@ -121,8 +150,17 @@ def onion(p: Prediction) -> Table:
     for name, ps in sorted(p.by_part().items(), key=lambda x: -x[1]):
         best = min(ps, ideal.get(name, ps))
         left -= ps - best
-        lines.append((name, format.time(ps), format.time(best), format.time(p.device_ps - ps + best),
-                      f"{p.device_ps / (p.device_ps - ps + best):.2f}x", format.time(left), f"{p.device_ps / left:.2f}x"))  # fmt: skip
+        lines.append(
+            (
+                name,
+                format.time(ps),
+                format.time(best),
+                format.time(p.device_ps - ps + best),
+                f"{p.device_ps / (p.device_ps - ps + best):.2f}x",
+                format.time(left),
+                f"{p.device_ps / left:.2f}x",
+            )
+        )
     header = ("part", "now", "perfect", "total if it were", "", "and all above", "")
     return Table(f"Peeling the onion: {p.attention} attention", header, tuple(lines), tuple(range(1, 7)))
 
@@ -132,7 +170,20 @@ def scaling(predictions: Sequence[Prediction]) -> Table:
     lines = []
     for p in predictions:
         attention = p.by_part().get("attention", 0)
-        lines.append((p.attention, str(p.layers), f"{p.length:,}", format.time(p.device_ps), format.percent(attention / p.device_ps),
-                      format.digits(p.prompts_per_second), format.digits(p.length * p.prompts_per_second)))  # fmt: skip
-    return Table("Growth", ("attention", "layers", "tokens", "on the device", "attention", "prompts/s", "tokens/s"), tuple(lines),
-                 (1, 2, 3, 4, 5, 6))  # fmt: skip
+        lines.append(
+            (
+                p.attention,
+                str(p.layers),
+                f"{p.length:,}",
+                format.time(p.device_ps),
+                format.percent(attention / p.device_ps),
+                format.digits(p.prompts_per_second),
+                format.digits(p.length * p.prompts_per_second),
+            )
+        )
+    return Table(
+        "Growth",
+        ("attention", "layers", "tokens", "on the device", "attention", "prompts/s", "tokens/s"),
+        tuple(lines),
+        (1, 2, 3, 4, 5, 6),
+    )
