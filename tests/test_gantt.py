@@ -47,10 +47,13 @@ def test_steps_keep_extremes(columns):
     time = np.sort(rng.integers(0, 10_000, 500))
     value = rng.random(500)
     value[250] = 9.0
-    _, low, high = binning.steps(time, value, (0, 10_000), columns)
-    assert high.max() == 9.0 and (low <= high).all()
-    _, low, high = binning.steps(time, value, (int(time[250]), int(time[250]) + 1), columns)
-    assert high[0] >= value[time <= time[250]][-1] - 1e-12
+    shown = binning.steps(time, value, (0, 10_000), columns)
+    assert shown.high.max() == 9.0
+    assert (shown.low <= shown.mean + 1e-12).all() and (shown.mean <= shown.high + 1e-12).all()
+    exact = np.diff(np.r_[time, 10_000]) @ value        # the integral, whatever the columns
+    assert np.diff(shown.time) @ shown.mean[:-1] == pytest.approx(exact)
+    shown = binning.steps(time, value, (int(time[250]), int(time[250]) + 1), columns)
+    assert shown.high[0] >= value[time <= time[250]][-1] - 1e-12
 
 
 def _words(timeline, **options) -> str:

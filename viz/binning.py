@@ -67,23 +67,36 @@ def shares_of(start, end, window: tuple[int, int], columns: int) -> np.ndarray:
     return share
 
 
-def steps(time, value, window: tuple[int, int], columns: int = 2000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A step function inside the window as (time, lowest, highest); exact while it has few steps."""
+class Steps(NamedTuple):
+    """A step function to draw: from time[i] on between low[i] and high[i], mean[i] on average; the last ends it."""
+
+    time: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    mean: np.ndarray
+
+
+def steps(time, value, window: tuple[int, int], columns: int = 2000) -> Steps:
+    """A step function inside the window; exact while it has few steps, else per column."""
     first, last = window
     time, value = np.asarray(time), np.asarray(value)
     if not len(time):
-        return np.array([first, last]), np.zeros(2), np.zeros(2)
+        return Steps(np.array([first, last]), np.zeros(2), np.zeros(2), np.zeros(2))
     a, b = np.searchsorted(time, first, "right") - 1, np.searchsorted(time, last, "left")
     before = value[a] if a >= 0 else 0.0
     t = np.r_[first, time[a + 1 : b], last]
     v = np.r_[before, value[a + 1 : b]]
     v = np.r_[v, v[-1]]
     if len(t) <= columns:
-        return t, v, v
+        return Steps(t, v, v, v)
+    edges = np.linspace(first, last, columns + 1)
     column = np.minimum(((t[:-1] - first) * (columns / (last - first))).astype(int), columns - 1)
-    low, high = np.full(columns, np.inf), np.full(columns, -np.inf)
+    # a column holds the value it began with, and those of the steps in it
+    low = high = v[np.searchsorted(t, edges[:-1], "right") - 1]
+    low, high = low.copy(), high.copy()
     np.minimum.at(low, column, v[:-1])
     np.maximum.at(high, column, v[:-1])
-    # a column without a step holds the value of the last step before it, and a column with steps the one it began with
-    at_edge = v[np.searchsorted(t, np.linspace(first, last, columns + 1)[:-1], "right") - 1]
-    return np.linspace(first, last, columns + 1)[:-1], np.minimum(low, at_edge), np.maximum(high, at_edge)
+    area = np.r_[0.0, np.cumsum(np.diff(t) * v[:-1])]
+    at = np.minimum(np.searchsorted(t, edges, "right") - 1, len(t) - 2)
+    mean = np.diff(area[at] + (edges - t[at]) * v[at]) / np.diff(edges)
+    return Steps(edges, np.r_[low, low[-1]], np.r_[high, high[-1]], np.r_[mean, mean[-1]])

@@ -58,14 +58,15 @@ def _order(name: str) -> tuple[int, str]:
 def draw_counter(ax: Axes, timeline: Timeline, name: str, span: tuple[int, int], theme: palette.Theme) -> None:
     """One counter as a filled step graph, with the machine's limit as a line where there is one."""
     counter, surface = timeline.counters[name], palette.SURFACES[theme]
-    time, low, high = binning.steps(counter.time_ps, counter.value, span)
+    shown = binning.steps(counter.time_ps, counter.value, span)
     ink = palette.MEMORIES.get(name.split()[0]) or palette.ENGINES["DMA"]
     color = ink.on(theme)
-    ax.fill_between(time, low, step="post", color=color, alpha=0.55, linewidth=0)
-    ax.fill_between(time, low, high, step="post", color=color, alpha=0.25, linewidth=0)
-    ax.plot(time, high, drawstyle="steps-post", color=color, linewidth=0.8)
+    # where several steps share a column of pixels: the mean as a graph, lowest to highest as a band
+    ax.fill_between(shown.time, shown.mean, step="post", color=color, alpha=0.5, linewidth=0)
+    ax.fill_between(shown.time, shown.low, shown.high, step="post", color=color, alpha=0.22, linewidth=0)
+    ax.plot(shown.time, shown.mean, drawstyle="steps-post", color=color, linewidth=0.8)
     limit = limit_of(timeline, name)
-    peak = float(high.max()) if len(high) else 0.0
+    peak = float(shown.high.max())
     top = max(peak * 1.15, 1e-9)
     # a limit far above what was used would flatten the graph: then only its value is printed
     if limit and limit <= 2.5 * peak:

@@ -18,7 +18,7 @@ from simcore.summary import Table, bounds_ps
 from simcore.timeline import Site, Timeline
 from simcore.trace import Trace
 
-MAX_STEPS = 200_000
+MAX_STEPS = 60_000
 """A longer trace is explained without what-ifs: each would take longer than the simulation itself."""
 
 FINDERS = (

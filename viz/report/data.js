@@ -15,7 +15,11 @@ async function unpack() {
     for (const key of Object.keys(lane)) if (lane[key] && lane[key].type) lane[key] = column(lane[key]);
     prepare(lane);
   }
-  for (const c of head.counters) for (const key of ["time", "low", "high"]) c[key] = column(c[key]);
+  for (const c of head.counters) {
+    for (const key of ["time", "mean", "high"]) c[key] = column(c[key]);
+    c.area = new Float64Array(c.time.length);      // integral of the mean before each step, for means of any stretch
+    for (let i = 1; i < c.time.length; i++) c.area[i] = c.area[i - 1] + c.mean[i - 1] * (c.time[i] - c.time[i - 1]);
+  }
   for (const key of ["row", "kind", "start", "end"]) head.critical[key] = column(head.critical[key]);
   return head;
 }
@@ -48,6 +52,12 @@ function busyBefore(lane, t) {
   const i = before(lane.start, t);
   if (i < 0) return 0;
   return lane.busy[i] + Math.min(lane.busy[i + 1] - lane.busy[i], Math.max(0, t - (lane.start[i] + lane.length[i] - (lane.busy[i + 1] - lane.busy[i]))));
+}
+
+// Integral of a counter before t.
+function areaBefore(c, t) {
+  const i = Math.min(before(c.time, t), c.time.length - 2);
+  return i < 0 ? 0 : c.area[i] + c.mean[i] * (Math.min(t, c.time[c.time.length - 1]) - c.time[i]);
 }
 
 function digits(v, n = 3) {

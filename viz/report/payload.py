@@ -121,7 +121,7 @@ def _dma_lanes(
 
 
 def _counters(timeline: Timeline, columns: Columns, tick: int, span: tuple[int, int]) -> list[dict[str, Any]]:
-    """Busy DMA engines first, then what the timeline recorded; each as time, lowest and highest."""
+    """Busy DMA engines first, then what the timeline recorded; each as time, mean and highest."""
     out = []
     d = timeline.dma.take(analysis.kernel_transfers(timeline))
     if len(d) and span[1] > span[0]:
@@ -156,13 +156,13 @@ def _merged(d) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _counter(name, time, value, limit, columns: Columns, tick: int, span) -> dict[str, Any]:
-    t, low, high = binning.steps(time, value, span, COUNTER_COLUMNS)
+    shown = binning.steps(time, value, span, COUNTER_COLUMNS)
     return {
         "name": name,
         "limit": limit,
-        "time": columns.add(t / tick, "float64"),
-        "low": columns.add(low, "float32"),
-        "high": columns.add(high, "float32"),
+        "time": columns.add(shown.time / tick, "float64"),
+        "mean": columns.add(shown.mean, "float32"),
+        "high": columns.add(shown.high, "float32"),
     }
 
 

@@ -193,22 +193,25 @@ class TimelineView {
     let peak = 0; for (let i = 0; i < n; i++) if (c.high[i] > peak) peak = c.high[i];
     const top = (c.limit && c.limit <= 2.5 * peak ? Math.max(c.limit, peak) : peak) * 1.08 || 1;
     const memory = { SBUF: "memory-SBUF", PSUM: "memory-PSUM", HBM: "memory-HBM" }[c.name.split(" ")[0]] || "engine-DMA";
-    p.fillStyle = p.strokeStyle = css(memory); p.lineWidth = 1;
-    const height = (v) => y + 4 + h - v / top * h;
-    p.globalAlpha = 0.5; p.beginPath(); p.moveTo(this.left, y + 4 + h);
-    let i = Math.max(0, before(c.time, this.view[0])), px = -1, best = 0;
-    for (; i < n && c.time[i] <= this.view[1]; i++) {
-      const a = Math.max(this.x(c.time[i]), this.left), b = Math.min(i + 1 < n ? this.x(c.time[i + 1]) : this.width - 10, this.width - 10);
-      best = Math.max(best, c.high[i]);
-      if (b - px < 0.5 && i + 1 < n) continue;
-      p.lineTo(Math.max(a, px), height(best)); p.lineTo(b, height(best)); px = b; best = 0;
+    p.fillStyle = css(memory);
+    const height = (v) => y + 4 + h - v / top * h, right = this.width - 10;
+    let i = Math.max(0, before(c.time, this.view[0])), sum = areaBefore(c, this.view[0]);
+    for (let x = this.left; x < right; x++) {         // the mean of each pixel solid, its highest value as a shade
+      const until = this.t(x + 1), next = areaBefore(c, until), mean = (next - sum) / (until - this.t(x));
+      let high = c.high[i];
+      while (i + 1 < n && c.time[i + 1] < until) high = Math.max(high, c.high[++i]);
+      sum = next;
+      p.globalAlpha = 0.22; p.fillRect(x, height(high), 1, height(mean) - height(high));
+      p.globalAlpha = 0.55; p.fillRect(x, height(mean), 1, y + 4 + h - height(mean));
+      p.globalAlpha = 1; p.fillRect(x, height(mean) - 0.5, 1, 1);
     }
-    p.lineTo(Math.max(px, this.left), y + 4 + h); p.closePath(); p.fill(); p.globalAlpha = 1; p.stroke();
     if (c.limit && c.limit <= top) { p.setLineDash([4, 3]); p.strokeStyle = this.ink.muted; p.beginPath(); p.moveTo(this.left, height(c.limit)); p.lineTo(this.width - 10, height(c.limit)); p.stroke(); p.setLineDash([]); }
     p.fillStyle = this.ink.text; p.font = "11px system-ui"; p.textAlign = "right";
     const words = c.name.replace(/ (bytes|GB\/s)$/, "");
     p.fillText(words, this.left - 8, y + h / 2 + 6);
-    p.fillStyle = this.ink.muted; p.textAlign = "right"; p.fillText("peak " + fmt.counter(c.name, peak) + (c.limit ? " of " + fmt.counter(c.name, c.limit) : ""), this.width - 14, y + 13);
+    const most = "peak " + fmt.counter(c.name, peak) + (c.limit ? " of " + fmt.counter(c.name, c.limit) : "");
+    p.globalAlpha = 0.75; p.fillStyle = this.ink.background; p.fillRect(this.width - 18 - p.measureText(most).width, y + 2, p.measureText(most).width + 6, 14);
+    p.globalAlpha = 1; p.fillStyle = this.ink.muted; p.fillText(most, this.width - 14, y + 13);
   }
 
   select() {
