@@ -45,7 +45,7 @@ def _value(text: str, value: str) -> Any:
     if value.lower() in _WORDS:
         return _WORDS[value.lower()]
     try:
-        return ast.literal_eval(value)      # numbers, tuples, quoted strings: literals only, nothing runs
+        return ast.literal_eval(value)  # numbers, tuples, quoted strings: literals only, nothing runs
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         if re.fullmatch(r"[\w.+-]+", value):
             return value

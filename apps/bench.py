@@ -1,9 +1,9 @@
 """How fast simcore itself is: flash attention at several lengths.
 
-For each length: instructions, instructions per second of capture with values, of capture for timing only and of simulate,
-and the bytes an instruction takes in the Trace and in the Timeline.  Growth is the exponent between neighbouring lengths
-(1.00: twice the instructions, twice the time).  Times are the best of a few runs on whatever machine this is, so the
-ratios and the yardstick (a Python function call) say more than the figures.
+For each length: instructions, instructions per second of capture with values, of capture for timing only and of
+simulate, and the bytes an instruction takes in the Trace and in the Timeline.  Growth is the exponent between
+neighbouring lengths (1.00: twice the instructions, twice the time).  Times are the best of a few runs on whatever
+machine this is, so the ratios and the yardstick (a Python function call) say more than the figures.
 """
 
 from __future__ import annotations
@@ -36,30 +36,43 @@ class Row:
 
     length: int
     instructions: int
-    operations: int             # rows of the Timeline: chip instructions
-    values_s: float | None      # None: not measured at this length
+    operations: int  # rows of the Timeline: chip instructions
+    values_s: float | None  # None: not measured at this length
     timing_s: float
     simulate_s: float
-    trace_bytes: int            # per instruction
-    timeline_bytes: int         # per instruction
+    trace_bytes: int  # per instruction
+    timeline_bytes: int  # per instruction
 
 
-def measure(lengths: tuple[int, ...] = LENGTHS, *, values_up_to: int = 4096, repeat: int = 3, target: str = "trn2") -> Iterator[Row]:
+def measure(
+    lengths: tuple[int, ...] = LENGTHS, *, values_up_to: int = 4096, repeat: int = 3, target: str = "trn2"
+) -> Iterator[Row]:
     """One Row per length.  Values are computed up to `values_up_to` only: they cost as the square of the length."""
     with activate():
         kernel = importlib.import_module("simcore.kernels.flash_attn").flash_attn
     machine = simcore.load_machine(target)
     for length in lengths:
-        args = [TensorSpec.parse(f"bfloat16[1,{shape}]") for shape in (f"{DEPTH},{length}", f"{DEPTH},{length}", f"{length},{DEPTH}")]
+        args = [
+            TensorSpec.parse(f"bfloat16[1,{shape}]")
+            for shape in (f"{DEPTH},{length}", f"{DEPTH},{length}", f"{length},{DEPTH}")
+        ]
 
         def capture(values: bool, args=args):
             return simcore.capture(kernel, *args, target=target, values=values)
 
         timing_s, trace = best(lambda: capture(False), repeat)
         values_s = best(lambda: capture(True), 1)[0] if length <= values_up_to else None
-        simulate_s, timeline = best(lambda: simcore.simulate(trace, machine), repeat)
-        yield Row(length, len(trace), len(timeline.instructions), values_s, timing_s, simulate_s,
-                  round(trace.nbytes / len(trace)), round(timeline_bytes(timeline) / len(trace)))
+        simulate_s, timeline = best(lambda trace=trace: simcore.simulate(trace, machine), repeat)
+        yield Row(
+            length,
+            len(trace),
+            len(timeline.instructions),
+            values_s,
+            timing_s,
+            simulate_s,
+            round(trace.nbytes / len(trace)),
+            round(timeline_bytes(timeline) / len(trace)),
+        )
 
 
 def best(function: Callable[[], Any], repeat: int) -> tuple[float, Any]:
@@ -90,8 +103,12 @@ def growth(before: Row, after: Row, time_of: Callable[[Row], float | None]) -> f
 def facts() -> dict[str, str]:
     """What the figures depend on."""
     return {
-        "processor": _processor(), "cores": str(os.cpu_count()), "system": platform.platform(),
-        "python": sys.version.split()[0], "numpy": np.__version__, "simcore": simcore.__version__,
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "system": platform.platform(),
+        "python": sys.version.split()[0],
+        "numpy": np.__version__,
+        "simcore": simcore.__version__,
         "yardstick": f"a Python function call takes {_call_s() * 1e9:.0f} ns here",
     }
 

@@ -20,13 +20,22 @@ _STAGES: dict[str, Callable[[Row], float | None]] = {
 
 def table(rows: Sequence[Row], facts: dict[str, str]) -> RenderableType:
     """Two tables, a line per length: instructions/s of each stage, and how each grows; then the machine."""
-    speeds, growths = _table("instructions/s", *_STAGES, "values : timing"), _table("growth", *_STAGES, "bytes: trace", "timeline")
+    speeds, growths = (
+        _table("instructions/s", *_STAGES, "values : timing"),
+        _table("growth", *_STAGES, "bytes: trace", "timeline"),
+    )
     for before, row in zip((None, *rows), rows, strict=False):
         ratio = format.ratio(row.values_s / row.timing_s) if row.values_s else format.MISSING
         speeds.add_row(*_head(row), *(_speed(row, time_of) for time_of in _STAGES.values()), ratio)
-        growths.add_row(*_head(row), *(_growth(before, row, time_of) for time_of in _STAGES.values()),
-                        str(row.trace_bytes), str(row.timeline_bytes))
-    notes = "growth: exponent of time over instructions since the line above (1.00: proportional); bytes: per instruction"
+        growths.add_row(
+            *_head(row),
+            *(_growth(before, row, time_of) for time_of in _STAGES.values()),
+            str(row.trace_bytes),
+            str(row.timeline_bytes),
+        )
+    notes = (
+        "growth: exponent of time over instructions since the line above (1.00: proportional); bytes: per instruction"
+    )
     machine = [f"{name} {fact}" if name != "yardstick" else fact for name, fact in facts.items()]
     return Group(speeds, "", growths, "", *(Text(line, style="dim") for line in (notes, *machine)))
 

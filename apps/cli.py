@@ -18,7 +18,11 @@ real hardware; every view takes any of them. Arguments after -- go to the script
 """
 
 app = typer.Typer(
-    help=_HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
+    help=_HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -33,8 +37,12 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
-    traceback: Annotated[bool, typer.Option("--traceback", hidden=True, help="Show where in simcore an error arose.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", hidden=True, help="Show where in simcore an error arose.")
+    ] = False,
 ) -> None:
     pass
 
@@ -45,7 +53,11 @@ app.add_typer(qwen3, name="qwen3")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point.  Exit codes: 0 done, 1 the kernel or script is wrong, 2 usage, 3 a file or machine, 130 interrupted."""
+    """Entry point.
+
+    Exit codes: 0 done, 1 the kernel or script is wrong, 2 usage, 3 a file or machine,
+    70 a fault of ours, 130 interrupted.
+    """
     given = sys.argv[1:] if arguments is None else arguments
     ours, script = _split(given)
     try:
@@ -57,8 +69,12 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         _close_pipe()
     except Exception as e:
-        _fail(f"simcore: {type(e).__name__}: {e}\nThis is a fault of simcore, please report it with what "
-              "`simcore --traceback ...` shows.", 70, ours)
+        _fail(
+            f"simcore: {type(e).__name__}: {e}\nThis is a fault of simcore, please report it with what "
+            "`simcore --traceback ...` shows.",
+            70,
+            ours,
+        )
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -66,7 +82,7 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     if "--" not in arguments:
         return arguments, []
     at = arguments.index("--")
-    return arguments[:at], arguments[at + 1:]
+    return arguments[:at], arguments[at + 1 :]
 
 
 def _fail(message: str, code: int, arguments: list[str]) -> None:

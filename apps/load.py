@@ -1,4 +1,4 @@
-"""FILE in, Timelines out: a kernel script, a saved run and a hardware profile (or bundle) are one thing to every command."""
+"""FILE in, Timelines out: a kernel script, a saved run, a hardware profile or bundle are one thing to every command."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def _load(file: Path, sources: Sources) -> list[Timeline]:
     if is_script(file):
         return simulate(capture(file, sources), sources)
     if sources.kernel or sources.args:
-        raise UsageError(f"{file} is not a kernel file (its name does not end with .py): --kernel and --arg have no meaning for it")
+        raise UsageError(
+            f"{file} is not a kernel file (its name does not end with .py): --kernel and --arg have no meaning for it"
+        )
     if bundle.is_bundle(file):
         return bundle.read_timelines(file)
     if is_saved_run(file):
@@ -51,7 +53,9 @@ def capture(file: Path, sources: Sources) -> list[Trace]:
     from simcore.apps import script
 
     with working(f"running {file.name}"):
-        traces = script.run_kernel(file, sources) if sources.kernel or sources.args else script.run_script(file, sources)
+        traces = (
+            script.run_kernel(file, sources) if sources.kernel or sources.args else script.run_script(file, sources)
+        )
     if sources.launch is None:
         return traces
     if sources.launch > len(traces):

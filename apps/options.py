@@ -24,48 +24,93 @@ class Sources:
     """What was asked for on the command line: the files and how to run those that are scripts."""
 
     files: tuple[Path, ...]
-    target: str | None = None            # a chip or a machine file; None: trn2
-    kernel: str | None = None            # run this kernel of the file instead of the file as a script
-    args: tuple[str, ...] = ()           # NAME=DTYPE[SHAPE] or NAME=VALUE, for the kernel
-    script_args: tuple[str, ...] = ()    # what follows "--", for the script
-    values: bool = True                  # False: timing only
-    lnc: int | None = None               # physical cores the kernel is launched on
-    launch: int | None = None            # only this launch of a script, counted from 1
+    target: str | None = None  # a chip or a machine file; None: trn2
+    kernel: str | None = None  # run this kernel of the file instead of the file as a script
+    args: tuple[str, ...] = ()  # NAME=DTYPE[SHAPE] or NAME=VALUE, for the kernel
+    script_args: tuple[str, ...] = ()  # what follows "--", for the script
+    values: bool = True  # False: timing only
+    lnc: int | None = None  # physical cores the kernel is launched on
+    launch: int | None = None  # only this launch of a script, counted from 1
 
 
 _ARGUMENT = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A kernel script, a saved .simcore run, or a hardware profile.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="FILE", help="A kernel script, a saved .simcore run, or a hardware profile.", show_default=False
+    ),
 ]
 _ARGUMENTS = Annotated[
-    list[Path], typer.Argument(metavar="FILE...", help="Kernel scripts, saved .simcore runs, hardware profiles.", show_default=False)
+    list[Path],
+    typer.Argument(
+        metavar="FILE...", help="Kernel scripts, saved .simcore runs, hardware profiles.", show_default=False
+    ),
 ]
 _OPTIONS: dict[str, tuple[Any, Any]] = {
-    "target": (str | None, typer.Option(
-        "--target", "-t", metavar="CHIP", help="trn1, trn2, trn3 or a machine .toml file (default: trn2).", rich_help_panel=PANEL)),
-    "kernel": (str | None, typer.Option(
-        "--kernel", "-k", metavar="NAME", help="Run this kernel instead of the file as a script.", rich_help_panel=PANEL)),
-    "args": (list[str], typer.Option(
-        "--arg", "-a", metavar="NAME=VALUE", rich_help_panel=PANEL,
-        help="Argument of the kernel: q=bfloat16[128,4096], scale=0.5, causal=true. Repeat it.")),
-    "values": (bool, typer.Option(
-        "--values/--no-values", help="Compute values, or timing only.", rich_help_panel=PANEL)),
-    "lnc": (int | None, typer.Option(
-        "--lnc", metavar="N", min=1, help="Launch the kernel on N physical cores.", rich_help_panel=PANEL)),
-    "launch": (int | None, typer.Option(
-        "--launch", metavar="N", min=1, help="Only the script's N-th kernel launch.", rich_help_panel=PANEL)),
+    "target": (
+        str | None,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="CHIP",
+            help="trn1, trn2, trn3 or a machine .toml file (default: trn2).",
+            rich_help_panel=PANEL,
+        ),
+    ),
+    "kernel": (
+        str | None,
+        typer.Option(
+            "--kernel",
+            "-k",
+            metavar="NAME",
+            help="Run this kernel instead of the file as a script.",
+            rich_help_panel=PANEL,
+        ),
+    ),
+    "args": (
+        list[str],
+        typer.Option(
+            "--arg",
+            "-a",
+            metavar="NAME=VALUE",
+            rich_help_panel=PANEL,
+            help="Argument of the kernel: q=bfloat16[128,4096], scale=0.5, causal=true. Repeat it.",
+        ),
+    ),
+    "values": (
+        bool,
+        typer.Option("--values/--no-values", help="Compute values, or timing only.", rich_help_panel=PANEL),
+    ),
+    "lnc": (
+        int | None,
+        typer.Option("--lnc", metavar="N", min=1, help="Launch the kernel on N physical cores.", rich_help_panel=PANEL),
+    ),
+    "launch": (
+        int | None,
+        typer.Option(
+            "--launch", metavar="N", min=1, help="Only the script's N-th kernel launch.", rich_help_panel=PANEL
+        ),
+    ),
 }
 _DEFAULTS: dict[str, Any] = {"args": (), "values": True}
 
 Theme = Annotated[str, typer.Option("--theme", metavar="light|dark", help="Colours for a light or a dark page.")]
-Window = Annotated[str | None, typer.Option(
-    "--window", "-w", metavar="FROM:TO", help="Only this part of the run: 10us:20us.", show_default=False)]
-Line = Annotated[str | None, typer.Option(
-    "--line", "-l", metavar="LINE", help="Only where this kernel line runs: 42 or kernel.py:42.", show_default=False)]
-Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="PATH", help="Write to this file.", show_default=False)]
+Window = Annotated[
+    str | None,
+    typer.Option("--window", "-w", metavar="FROM:TO", help="Only this part of the run: 10us:20us.", show_default=False),
+]
+Line = Annotated[
+    str | None,
+    typer.Option(
+        "--line", "-l", metavar="LINE", help="Only where this kernel line runs: 42 or kernel.py:42.", show_default=False
+    ),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="PATH", help="Write to this file.", show_default=False)
+]
 
 
 def window_ps(text: str | None) -> tuple[int, int] | None:
-    """"10us:20us" -> picoseconds of both ends.  Raises UsageError."""
+    """ "10us:20us" -> picoseconds of both ends.  Raises UsageError."""
     from simcore.budget import picoseconds
 
     if text is None:
@@ -101,7 +146,9 @@ def takes_sources(*, several: bool = False) -> Callable[[Callable], Callable]:
 
         own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "sources"]
         shared = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_DEFAULTS.get(name), annotation=Annotated[kind, option])
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=_DEFAULTS.get(name), annotation=Annotated[kind, option]
+            )
             for name, (kind, option) in _OPTIONS.items()
         ]
         signature = [

@@ -3,8 +3,8 @@
     def test_flash_attention_is_fast(simcore_check):
         simcore_check("kernels/flash_attn.py", budget="120us", engines=["tensor>=60%"], hbm_bytes="5MB")
 
-`simcore_check` takes a file as `simcore check` does, or a kernel and its arguments; it returns the Timeline.  With
-`pytest --nki` the names `nki` and `neuronxcc.nki` are simcore's for the whole session, so test modules can import kernels.
+`simcore_check` takes a file as `simcore check` does, or a kernel and its arguments; it returns the Timeline.
+With `pytest --nki` the names `nki` and `neuronxcc.nki` are simcore's for the session, so tests can import kernels.
 The plugin is installed with simcore and costs nothing until it is used.
 """
 
@@ -19,7 +19,8 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("simcore").addoption(
-        "--nki", action="store_true", help="let simcore answer `import nki` and `import neuronxcc.nki` in this session")
+        "--nki", action="store_true", help="let simcore answer `import nki` and `import neuronxcc.nki` in this session"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,13 +36,23 @@ def pytest_configure(config: pytest.Config) -> None:
 def simcore_check() -> Callable[..., Any]:
     """`simcore_check(source, *arguments, budget=..., engines=[...], hbm_bytes=..., target=..., ...)`.
 
-    source     a file (script, .simcore, profile): `kernel` and `args` as on the command line; or a kernel, and its arguments
+    source     a file (script, .simcore, profile), `kernel` and `args` as on the command line; or a kernel and inputs
     budget     at most this long, "120us"; engines: shares of busy time, "tensor>=60%"; hbm_bytes: at most, "5MB"
     values     compute values too (a file: so that the script's own check counts); a kernel is timed without
     """
 
-    def run(source: Any, *arguments: Any, budget: str | None = None, engines: Sequence[str] = (), hbm_bytes: str | None = None,
-            target: str = "trn2", values: bool | None = None, kernel: str | None = None, args: Sequence[str] = (), **named: Any) -> Any:
+    def run(
+        source: Any,
+        *arguments: Any,
+        budget: str | None = None,
+        engines: Sequence[str] = (),
+        hbm_bytes: str | None = None,
+        target: str = "trn2",
+        values: bool | None = None,
+        kernel: str | None = None,
+        args: Sequence[str] = (),
+        **named: Any,
+    ) -> Any:
         from simcore.budget import engine_limit, hbm_limit, judge, time_limit
 
         limits = [time_limit(budget)] if budget else []
@@ -51,8 +62,16 @@ def simcore_check() -> Callable[..., Any]:
             from simcore.apps.load import load
             from simcore.apps.options import Sources
 
-            timelines = load(Sources(files=(Path(source),), target=target, kernel=kernel, args=tuple(args), values=values is not False,
-                                     script_args=tuple(map(str, arguments))))
+            timelines = load(
+                Sources(
+                    files=(Path(source),),
+                    target=target,
+                    kernel=kernel,
+                    args=tuple(args),
+                    values=values is not False,
+                    script_args=tuple(map(str, arguments)),
+                )
+            )
         else:
             import simcore
 

@@ -46,8 +46,10 @@ def run_script(file: Path, sources: Sources) -> list[Trace]:
             explained = _explained(e, file)
             if sources.values or not traces or _inside_launch(e):
                 raise explained from e
-            narrate(f"timing only: the script ended where it looked at a result, after {len(traces)} "
-                    f"launch{'es' * (len(traces) > 1)} ({str(explained).splitlines()[0]})")
+            narrate(
+                f"timing only: the script ended where it looked at a result, after {len(traces)} "
+                f"launch{'es' * (len(traces) > 1)} ({str(explained).splitlines()[0]})"
+            )
     if not traces:
         raise UsageError(_nothing_launched(file))
     return traces
@@ -134,7 +136,8 @@ def kernels(module: ModuleType) -> dict[str, object]:
     from simcore.frontend.jit import Kernel
 
     return {
-        name: value for name, value in vars(module).items()
+        name: value
+        for name, value in vars(module).items()
         if isinstance(value, Kernel) and value.__module__ == module.__name__
     }
 
@@ -166,7 +169,9 @@ def _check_arguments(kernel, given: dict, file: Path) -> None:
     takes_any = any(p.kind == p.VAR_KEYWORD for p in signature.parameters.values())
     for argument in given:
         if argument not in named and not takes_any:
-            raise UsageError(f"{name} of {file} has no argument {argument!r}.{nearest(argument, named)} It takes {', '.join(named)}")
+            raise UsageError(
+                f"{name} of {file} has no argument {argument!r}.{nearest(argument, named)} It takes {', '.join(named)}"
+            )
     missing = [p.name for p in named.values() if p.default is p.empty and p.name not in given]
     if missing:
         raise UsageError(f"{name} of {file} needs {', '.join(missing)}: give each with --arg; {arguments.HELP}")
@@ -177,7 +182,8 @@ def _nothing_launched(file: Path) -> str:
     import ast
 
     defined = [
-        node.name for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        node.name
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef) and any("jit" in ast.unparse(d) for d in node.decorator_list)
     ]
     if not defined:
@@ -196,7 +202,9 @@ def _explained(error: Exception, file: Path) -> SimcoreError:
         error.site = found and Site(_short(found.file), found.line, found.function)
         return error
     if isinstance(error, SyntaxError):
-        return ScriptError(f"{error.msg}: {(error.text or '').strip()}", site=Site(error.filename or str(file), error.lineno or 0))
+        return ScriptError(
+            f"{error.msg}: {(error.text or '').strip()}", site=Site(error.filename or str(file), error.lineno or 0)
+        )
     text = "\n".join(line for line in str(error).splitlines() if line.strip()) or _failing_line(error)
     return ScriptError(f"{type(error).__name__}: {text}", site=_innermost(error))
 
@@ -229,8 +237,11 @@ def _short(file: str) -> str:
 _HERE = tuple(
     os.path.realpath(folder) + os.sep
     for folder in (
-        *simcore.__path__, *(os.path.join(os.path.dirname(__file__), part) for part in ("", "commands")),
-        sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["purelib"], *site.getsitepackages(),
+        *simcore.__path__,
+        *(os.path.join(os.path.dirname(__file__), part) for part in ("", "commands")),
+        sysconfig.get_paths()["stdlib"],
+        sysconfig.get_paths()["purelib"],
+        *site.getsitepackages(),
     )
 )
 

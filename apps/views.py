@@ -22,7 +22,8 @@ def write(name: str, sources: Sources, output: Path | None, **options: Any) -> l
     if output is None:
         output = Path(f"{sources.files[0].name.split('.')[0]}-{name}{view.suffixes[0]}")
     if output.suffix not in view.suffixes:
-        raise UsageError(f"{output}: {name} writes {' or '.join(view.suffixes)} files, not {output.suffix or 'files without suffix'!r}")
+        given = output.suffix or "files without suffix"
+        raise UsageError(f"{output}: {name} writes {' or '.join(view.suffixes)} files, not {given}")
     check_writable(output)
     timelines = load(sources)
     shown: list[Any] = [timelines] if view.several else list(timelines)

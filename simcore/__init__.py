@@ -41,9 +41,20 @@ _HOME = {
     "Trace": "simcore.trace",
 }
 
-__all__ = [  # noqa: RUF022  in the order one uses them
-    "capture", "load_machine", "simulate", "bounds", "compare", "read_profile", "profile",
-    "Trace", "Machine", "Timeline", "Bounds", "Comparison", "SimcoreError",
+__all__ = [
+    "capture",
+    "load_machine",
+    "simulate",
+    "bounds",
+    "compare",
+    "read_profile",
+    "profile",
+    "Trace",
+    "Machine",
+    "Timeline",
+    "Bounds",
+    "Comparison",
+    "SimcoreError",
 ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")     # before NumPy loads: test processes share the machine
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy loads: test processes share the machine
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -72,13 +72,19 @@ class Result:
 
 @pytest.fixture
 def simcore_command(tmp_path):
-    """`simcore_command("run", file, ...)` runs the command line in its own process, in an empty folder, without a terminal."""
+    """`simcore_command("run", file, ...)` runs the command line in its own process and folder, without a terminal."""
 
     def run(*arguments: object, cwd: Path = tmp_path, timeout: float = 300) -> Result:
         environment = os.environ | {"COLUMNS": "120", "NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
-            [sys.executable, "-m", "simcore.apps", *map(str, arguments)], cwd=cwd, env=environment, timeout=timeout,
-            capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
+            [sys.executable, "-m", "simcore.apps", *map(str, arguments)],
+            cwd=cwd,
+            env=environment,
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
         assert "Traceback (most recent call last)" not in done.stderr + done.stdout, done.stderr
         return Result(done.returncode, done.stdout, done.stderr)

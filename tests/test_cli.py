@@ -60,7 +60,7 @@ def twice(tmp_path):
 def test_a_script_runs_as_main_with_its_arguments(simcore_command, twice):
     result = simcore_command("run", twice, "--", "16")
     assert result.code == 0, result.err
-    assert "four times 16 columns" in result.err      # what the script prints is narration
+    assert "four times 16 columns" in result.err  # what the script prints is narration
     assert "four times" not in result.out
     assert result.out.count("simulated on trn2") == 2  # two launches
     assert "double #1" in result.out and "double #2" in result.out
@@ -77,7 +77,7 @@ def test_timing_only_ends_where_the_script_looks_at_a_result(simcore_command, ro
     assert result.code == 0, result.err
     assert "timing only" in result.err
     with_values = simcore_command("run", root / "kernels/tensor_add.py", "--json")
-    assert json.loads(result.out) == json.loads(with_values.out)      # the timeline does not depend on values
+    assert json.loads(result.out) == json.loads(with_values.out)  # the timeline does not depend on values
 
 
 def test_one_kernel_with_arguments(simcore_command, twice):
@@ -89,7 +89,9 @@ def test_one_kernel_with_arguments(simcore_command, twice):
 def test_a_machine_file_as_target(simcore_command, twice, tmp_path):
     (tmp_path / "slow.toml").write_text('extends = "trn2"\n[dma]\nengine_bytes_per_s = 1e9\n', encoding="utf-8")
     arguments = ("run", twice, "-k", "double", "-a", "a=float32[128,4096]", "--json")
-    [fast], [slow] = (json.loads(simcore_command(*arguments, *target).out) for target in ((), ("--target", "slow.toml")))
+    [fast], [slow] = (
+        json.loads(simcore_command(*arguments, *target).out) for target in ((), ("--target", "slow.toml"))
+    )
     assert slow["span_ps"] > 2 * fast["span_ps"]
 
 
@@ -134,7 +136,7 @@ def test_each_view_takes_script_saved_run_and_profile(simcore_command, twice, tm
 def test_the_default_output_lies_here_and_is_named_after_the_file(simcore_command, twice, tmp_path):
     result = simcore_command("gantt", twice, "--launch", "1")
     assert "wrote twice-gantt.svg" in result.err and (tmp_path / "twice-gantt.svg").exists()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["twice-gantt.svg", "twice.py"]     # nothing else is left behind
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["twice-gantt.svg", "twice.py"]  # nothing else is left behind
 
 
 def test_explain_as_text_json_and_sarif(simcore_command, root, twice):
@@ -172,7 +174,7 @@ def test_export_is_read_back(simcore_command, twice, tmp_path):
 def test_report(simcore_command, twice, tmp_path):
     assert simcore_command("report", twice, "--launch", "1", "-o", "page.html").code == 0
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert page.lower().startswith("<!doctype html>") and "src=\"http" not in page and "<link" not in page
+    assert page.lower().startswith("<!doctype html>") and 'src="http' not in page and "<link" not in page
 
 
 # ------------------------------------------------------------------------------------------ machines
@@ -222,10 +224,28 @@ def test_a_reader_that_goes_away_is_no_error(root):
 
 
 def test_arguments_of_every_kind():
-    given = parse(["q=bfloat16[128, 64]", "ids=int32[8]:3", "scale=0.5", "causal=true", "mask=none", "mode=fast", "sizes=(1,2)", "name='a b'"])
+    given = parse(
+        [
+            "q=bfloat16[128, 64]",
+            "ids=int32[8]:3",
+            "scale=0.5",
+            "causal=true",
+            "mask=none",
+            "mode=fast",
+            "sizes=(1,2)",
+            "name='a b'",
+        ]
+    )
     assert given["q"].shape == (128, 64) and given["q"].dtype == "bfloat16"
     assert given["ids"].fill == 3
-    assert [given[n] for n in ("scale", "causal", "mask", "mode", "sizes", "name")] == [0.5, True, None, "fast", (1, 2), "a b"]
+    assert [given[n] for n in ("scale", "causal", "mask", "mode", "sizes", "name")] == [
+        0.5,
+        True,
+        None,
+        "fast",
+        (1, 2),
+        "a b",
+    ]
 
 
 def test_times_and_windows():

@@ -18,7 +18,9 @@ import nki.isa as nisa
 import nki.language as nl
 """
 
-COPY = HEAD + """
+COPY = (
+    HEAD
+    + """
 @nki.jit
 def copy(a):
     rows, columns = a.shape
@@ -30,6 +32,7 @@ def copy(a):
         nisa.dma_copy(dst=out[i * 128:(i + 1) * 128, :], src=tile)
     return out
 """
+)
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def script(tmp_path):
 
 
 def line_of(path: Path, text: str) -> str:
-    """"kernel.py:12", the line that contains a text."""
+    """ "kernel.py:12", the line that contains a text."""
     number = next(i for i, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if text in line)
     return f"{path.name}:{number}"
 
@@ -76,12 +79,19 @@ def test_a_file_that_only_defines_kernels_says_how_to_run_one(simcore_command, s
 
 
 def test_several_kernels_without_choice(simcore_command, script):
-    two = COPY + COPY[len(HEAD):].replace("def copy", "def copy_again")
-    fails(simcore_command("run", script(two), "--arg", "a=float32[128,8]"), 2, "2 kernels", "copy, copy_again", "--kernel")
+    two = COPY + COPY[len(HEAD) :].replace("def copy", "def copy_again")
+    fails(
+        simcore_command("run", script(two), "--arg", "a=float32[128,8]"), 2, "2 kernels", "copy, copy_again", "--kernel"
+    )
 
 
 def test_unknown_kernel_name(simcore_command, script):
-    fails(simcore_command("run", script(COPY), "--kernel", "cpoy", "--arg", "a=float32[128,8]"), 2, "'cpoy'", "Did you mean 'copy'?")
+    fails(
+        simcore_command("run", script(COPY), "--kernel", "cpoy", "--arg", "a=float32[128,8]"),
+        2,
+        "'cpoy'",
+        "Did you mean 'copy'?",
+    )
 
 
 def test_no_such_launch(simcore_command, root):
@@ -100,15 +110,18 @@ def test_missing_module(simcore_command, script):
 # ------------------------------------------------------------------------------------------ arguments
 
 
-@pytest.mark.parametrize("argument, words", [
-    ("a", ["is not an argument", "NAME=DTYPE[SHAPE]"]),
-    ("a=float33[128,8]", ["float33", "Did you mean"]),
-    ("a=float32[128,eight]", ["float32[128,eight]"]),
-    ("a=float32[128,0]", ["at least 1"]),
-    ("a=float32[128,8]:many", ["many"]),
-    ("a=missing.npy", ["missing.npy"]),
-    ("b=float32[128,8]", ["no argument 'b'", "It takes a"]),
-])
+@pytest.mark.parametrize(
+    "argument, words",
+    [
+        ("a", ["is not an argument", "NAME=DTYPE[SHAPE]"]),
+        ("a=float33[128,8]", ["float33", "Did you mean"]),
+        ("a=float32[128,eight]", ["float32[128,eight]"]),
+        ("a=float32[128,0]", ["at least 1"]),
+        ("a=float32[128,8]:many", ["many"]),
+        ("a=missing.npy", ["missing.npy"]),
+        ("b=float32[128,8]", ["no argument 'b'", "It takes a"]),
+    ],
+)
 def test_wrong_arg(simcore_command, script, argument, words):
     result = simcore_command("run", script(COPY), "--kernel", "copy", "--arg", argument)
     fails(result, 3 if ".npy" in argument else 2, *words)
@@ -116,7 +129,9 @@ def test_wrong_arg(simcore_command, script, argument, words):
 
 def test_arg_given_twice_or_missing(simcore_command, script):
     path = script(COPY)
-    fails(simcore_command("run", path, "-k", "copy", "-a", "a=float32[128,8]", "-a", "a=float32[128,8]"), 2, "given twice")
+    fails(
+        simcore_command("run", path, "-k", "copy", "-a", "a=float32[128,8]", "-a", "a=float32[128,8]"), 2, "given twice"
+    )
     fails(simcore_command("run", path, "-k", "copy"), 2, "needs a", "--arg")
 
 
@@ -127,12 +142,15 @@ def test_hostile_arg_is_text(simcore_command, script, tmp_path):
     assert not (tmp_path / "owned").exists()
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["--target", "trn9"], ["trn9", "trn1", "trn2"]),
-    (["--target", "missing.toml"], ["missing.toml"]),
-    (["--launch", "0"], ["--launch"]),
-    (["--nonsense"], ["--nonsense"]),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--target", "trn9"], ["trn9", "trn1", "trn2"]),
+        (["--target", "missing.toml"], ["missing.toml"]),
+        (["--launch", "0"], ["--launch"]),
+        (["--nonsense"], ["--nonsense"]),
+    ],
+)
 def test_wrong_options(simcore_command, root, arguments, words):
     result = simcore_command("run", root / "kernels/tensor_add.py", *arguments)
     assert result.code in (2, 3) and not result.out
@@ -160,24 +178,39 @@ def test_the_kernels_own_assert(simcore_command, script):
 
 
 def test_the_scripts_own_exception(simcore_command, script):
-    path = script(COPY + """
+    path = script(
+        COPY
+        + """
 out = copy(np.ones((128, 8), np.float32))
 raise ValueError("the result is wrong")
-""")
+"""
+    )
     fails(simcore_command("run", path), 1, line_of(path, "raise"), "ValueError: the result is wrong")
 
 
 def test_the_scripts_own_exit_code(simcore_command, script):
-    fails(simcore_command("run", script(COPY + "copy(np.ones((128, 8), np.float32))\nraise SystemExit(3)\n")), 1, "exit code 3")
+    fails(
+        simcore_command("run", script(COPY + "copy(np.ones((128, 8), np.float32))\nraise SystemExit(3)\n")),
+        1,
+        "exit code 3",
+    )
 
 
 def test_unknown_instruction(simcore_command, script):
     path = script(COPY.replace("nisa.dma_copy(dst=tile", "nisa.dma_coyp(dst=tile"))
-    fails(simcore_command("run", path, "-k", "copy", "-a", "a=float32[128,8]"), 1, line_of(path, "dma_coyp"), "dma_coyp", "Did you mean 'dma_copy'?")
+    fails(
+        simcore_command("run", path, "-k", "copy", "-a", "a=float32[128,8]"),
+        1,
+        line_of(path, "dma_coyp"),
+        "dma_coyp",
+        "Did you mean 'dma_copy'?",
+    )
 
 
 def test_sbuf_overflow_names_what_occupies_it(simcore_command, script):
-    path = script(HEAD + """
+    path = script(
+        HEAD
+        + """
 @nki.jit
 def hoard(a):
     out = nl.ndarray(a.shape, dtype=a.dtype, buffer=nl.shared_hbm)
@@ -189,25 +222,36 @@ def hoard(a):
     for tile in tiles:
         nisa.dma_copy(dst=out, src=tile)
     return out
-""")
+"""
+    )
     result = simcore_command("run", path, "-k", "hoard", "-a", "a=float32[128,4096]")
     fails(result, 1, "SBUF", line_of(path, "nl.sbuf"))
 
 
 def test_stationary_tile_of_129_rows(simcore_command, script):
-    path = script(HEAD + """
+    path = script(
+        HEAD
+        + """
 @nki.jit
 def product(a, b):
     out = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.shared_hbm)
     stationary = nl.ndarray((129, 128), dtype=a.dtype, buffer=nl.sbuf)
     return out
-""")
-    fails(simcore_command("run", path, "-k", "product", "-a", "a=bfloat16[128,128]", "-a", "b=bfloat16[128,512]"), 1,
-          line_of(path, "stationary ="), "128", "129")
+"""
+    )
+    fails(
+        simcore_command("run", path, "-k", "product", "-a", "a=bfloat16[128,128]", "-a", "b=bfloat16[128,512]"),
+        1,
+        line_of(path, "stationary ="),
+        "128",
+        "129",
+    )
 
 
 def test_stationary_tile_of_129_columns(simcore_command, script):
-    path = script(HEAD + """
+    path = script(
+        HEAD
+        + """
 @nki.jit
 def product(a, b):
     out = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.shared_hbm)
@@ -218,13 +262,21 @@ def product(a, b):
     result = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum)
     nisa.nc_matmul(dst=result, stationary=stationary, moving=moving)
     return out
-""")
-    fails(simcore_command("run", path, "-k", "product", "-a", "a=bfloat16[128,129]", "-a", "b=bfloat16[128,512]"), 1,
-          line_of(path, "nc_matmul"), "128", "129")
+"""
+    )
+    fails(
+        simcore_command("run", path, "-k", "product", "-a", "a=bfloat16[128,129]", "-a", "b=bfloat16[128,512]"),
+        1,
+        line_of(path, "nc_matmul"),
+        "128",
+        "129",
+    )
 
 
 def test_control_flow_on_values_in_a_timing_run(simcore_command, script):
-    path = script(HEAD + """
+    path = script(
+        HEAD
+        + """
 @nki.jit
 def branches(a):
     tile = nl.ndarray((128, 8), dtype=a.dtype, buffer=nl.sbuf)
@@ -232,7 +284,8 @@ def branches(a):
     if tile[0, 0] > 0:
         nisa.dma_copy(dst=a, src=tile)
     return a
-""")
+"""
+    )
     result = simcore_command("run", path, "-k", "branches", "-a", "a=float32[128,8]", "--no-values")
     fails(result, 1, line_of(path, "if tile"))
 

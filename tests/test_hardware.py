@@ -72,9 +72,20 @@ def test_a_bundle_holds_profile_versions_hash_and_shapes(bundled, script):
 
 
 def test_a_kernel_of_a_file_runs_through_its_own_program(host, script, tmp_path):
-    record.record(Sources(files=(script,), kernel="tensor_add", args=("a=float32[128,512]", "b=float32[128,512]")), tmp_path / "k.hwbundle", host)
+    record.record(
+        Sources(files=(script,), kernel="tensor_add", args=("a=float32[128,512]", "b=float32[128,512]")),
+        tmp_path / "k.hwbundle",
+        host,
+    )
     program = read_manifest(tmp_path / "k.hwbundle").commands[0][4:]
-    assert program[1:] == ["-m", "simcore.apps.hardware.launch_kernel", str(script), "tensor_add", "a=float32[128,512]", "b=float32[128,512]"]
+    assert program[1:] == [
+        "-m",
+        "simcore.apps.hardware.launch_kernel",
+        str(script),
+        "tensor_add",
+        "a=float32[128,512]",
+        "b=float32[128,512]",
+    ]
 
 
 def test_every_view_takes_a_bundle(simcore_command, bundled):
@@ -116,10 +127,19 @@ def test_neffs_and_ntffs_are_paired_by_hash_or_folder(tmp_path):
 
     with pytest.raises(SimcoreError, match="no pair"):
         capture.pairs(tmp_path)
-    touch("a/neff_1111111_vnc_0.neff", "a/1111111_vnc_0.ntff", "a/1111111_vnc_0_exec_2.ntff", "a/1111111_vnc_0_exec_10.ntff",
-          "a/neff_2222222.neff", "a/2222222_instid_0_vnc_0.ntff", "b/file.neff", "b/profile_nc_0_session_0.ntff")
+    touch(
+        "a/neff_1111111_vnc_0.neff",
+        "a/1111111_vnc_0.ntff",
+        "a/1111111_vnc_0_exec_2.ntff",
+        "a/1111111_vnc_0_exec_10.ntff",
+        "a/neff_2222222.neff",
+        "a/2222222_instid_0_vnc_0.ntff",
+        "b/file.neff",
+        "b/profile_nc_0_session_0.ntff",
+    )
     assert [(n.name, t.name) for n, t in capture.pairs(tmp_path)] == [
-        ("neff_1111111_vnc_0.neff", "1111111_vnc_0_exec_10.ntff"), ("neff_2222222.neff", "2222222_instid_0_vnc_0.ntff"),
+        ("neff_1111111_vnc_0.neff", "1111111_vnc_0_exec_10.ntff"),
+        ("neff_2222222.neff", "2222222_instid_0_vnc_0.ntff"),
         ("file.neff", "profile_nc_0_session_0.ntff"),
     ]
 
@@ -128,8 +148,19 @@ def test_damaged_and_hostile_bundles(bundled, tmp_path):
     cut = tmp_path / "cut.hwbundle"
     cut.write_bytes(bundled.read_bytes()[:-100])
     assert not is_bundle(cut)
-    for wrong in ({"format": "simcore-hardware-bundle", "version": 1, "script": "x", "sha256": "y", "path": "z", "args": "not a list"},
-                  {"format": "simcore-hardware-bundle", "version": 99}, {"format": "simcore-hardware-bundle", "version": 1}, []):
+    for wrong in (
+        {
+            "format": "simcore-hardware-bundle",
+            "version": 1,
+            "script": "x",
+            "sha256": "y",
+            "path": "z",
+            "args": "not a list",
+        },
+        {"format": "simcore-hardware-bundle", "version": 99},
+        {"format": "simcore-hardware-bundle", "version": 1},
+        [],
+    ):
         hostile = tmp_path / "hostile.hwbundle"
         with zipfile.ZipFile(hostile, "w") as z:
             z.writestr("manifest.json", json.dumps(wrong))

@@ -29,7 +29,10 @@ def folder_of(package: str) -> Path:
 def test_every_package_is_listed():
     listed = {folder_of(p) for p in PROJECT["tool"]["setuptools"]["packages"]}
     there = {
-        path.parent for room in FOLDERS.values() for path in (ROOT / room).rglob("*.py") if "__pycache__" not in path.parts
+        path.parent
+        for room in FOLDERS.values()
+        for path in (ROOT / room).rglob("*.py")
+        if "__pycache__" not in path.parts
     }
     assert there == listed
     assert not [p for p in there if not (p / "__init__.py").exists()]
@@ -38,7 +41,9 @@ def test_every_package_is_listed():
 def test_every_data_file_is_packaged():
     suffixes = {pattern.lstrip("*") for pattern in PROJECT["tool"]["setuptools"]["package-data"]["*"]}
     data = {
-        path for room in FOLDERS.values() for path in (ROOT / room).rglob("*")
+        path
+        for room in FOLDERS.values()
+        for path in (ROOT / room).rglob("*")
         if path.is_file() and path.suffix != ".py" and not {"__pycache__", ".ruff_cache"} & set(path.parts)
     }
     assert not [str(p.relative_to(ROOT)) for p in data if p.suffix not in suffixes and p.name not in suffixes]
@@ -50,13 +55,23 @@ def test_version_is_in_the_changelog():
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    """A folder with the sdist, and the wheel built from that sdist.  Built from a copy: setuptools writes beside its sources."""
+    """A folder with the sdist, and the wheel built from that sdist.
+
+    Built from a copy: setuptools writes beside its sources.
+    """
     pytest.importorskip("build")
     pytest.importorskip("setuptools", minversion="77")
     out, copy = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("source") / "simcore"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "*.egg-info", ".hypothesis"))
+    shutil.copytree(
+        ROOT,
+        copy,
+        ignore=shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "*.egg-info", ".hypothesis"),
+    )
     done = subprocess.run(
-        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(copy)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(copy)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return out
@@ -65,7 +80,10 @@ def built(tmp_path_factory) -> Path:
 def test_wheel_holds_one_package(built):
     [wheel] = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.partition("/")[0] for name in names} == {"simcore", f"simcore-{PROJECT['project']['version']}.dist-info"}
+    assert {name.partition("/")[0] for name in names} == {
+        "simcore",
+        f"simcore-{PROJECT['project']['version']}.dist-info",
+    }
     held = {name for name in names if name.endswith((".py", ".toml"))}
     for package in PROJECT["tool"]["setuptools"]["packages"]:
         for path in folder_of(package).glob("*.py"):
@@ -85,14 +103,35 @@ def environment(built, tmp_path_factory) -> Path:
     venv.create(folder, with_pip=False)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     [wheel] = built.glob("*.whl")
-    site = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"],
-                          capture_output=True, text=True, check=True).stdout.strip()
+    site = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
     # Dependencies by path, without the .pth files beside them: an editable simcore must not come along.
     import sysconfig
 
     Path(site, "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n", encoding="utf-8")
-    subprocess.run([sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps", "--no-index", "--force-reinstall",
-                    "--ignore-installed", str(wheel)], check=True, capture_output=True, cwd=folder)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            str(python),
+            "install",
+            "-q",
+            "--no-deps",
+            "--no-index",
+            "--force-reinstall",
+            "--ignore-installed",
+            str(wheel),
+        ],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+    )
     return python
 
 
@@ -103,26 +142,32 @@ def in_environment(python: Path, code: str) -> str:
 
 
 def test_wheel_imports_every_room_from_its_own_environment(environment):
-    files = in_environment(environment, """
+    files = in_environment(
+        environment,
+        """
 import simcore, simcore.viz, simcore.viz.tui, simcore.apps.cli, simcore.kernels
 for m in (simcore, simcore.viz, simcore.viz.tui, simcore.apps.cli, simcore.kernels): print(m.__file__)
-""")
+""",
+    )
     inside = str(environment.parent.parent)
     assert all(line.startswith(inside) for line in files.splitlines()), files
 
 
 def test_wheel_leaks_no_generic_name(environment):
-    found = in_environment(environment, """
+    found = in_environment(
+        environment,
+        """
 import importlib.util
 print([n for n in ("viz", "apps", "kernels", "tests", "nki", "neuronxcc") if importlib.util.find_spec(n)])
-""")
+""",
+    )
     assert found == "[]"
 
 
 def test_wheel_carries_machines_and_command(environment):
-    assert in_environment(environment, "import simcore; print(simcore.load_machine('trn2').name, simcore.__version__)") == (
-        f"trn2 {PROJECT['project']['version']}"
-    )
+    assert in_environment(
+        environment, "import simcore; print(simcore.load_machine('trn2').name, simcore.__version__)"
+    ) == (f"trn2 {PROJECT['project']['version']}")
     command = environment.parent / "simcore"
     done = subprocess.run([command, "machines", "trn2"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

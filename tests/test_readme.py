@@ -35,7 +35,11 @@ def environment(folder: Path) -> dict[str, str]:
     if not script.exists():
         script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m simcore.apps "$@"\n', encoding="utf-8")
         script.chmod(0o755)
-    return os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1", "TERM": "xterm-256color"}
+    return os.environ | {
+        "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TERM": "xterm-256color",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +60,16 @@ def in_terminal(line: str, folder: Path, keys: str = "q", limit_s: float = 60) -
 
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    process = subprocess.Popen(["sh", "-c", f"exec {line}"], stdin=follower, stdout=follower, stderr=follower, cwd=folder,
-                               env=environment(folder / "bin"), close_fds=True, start_new_session=True)
+    process = subprocess.Popen(
+        ["sh", "-c", f"exec {line}"],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        cwd=folder,
+        env=environment(folder / "bin"),
+        close_fds=True,
+        start_new_session=True,
+    )
     os.close(follower)
     deadline, drawn, sent = time.monotonic() + limit_s, b"", False
     try:
@@ -67,7 +79,7 @@ def in_terminal(line: str, folder: Path, keys: str = "q", limit_s: float = 60) -
                     drawn += os.read(leader, 1 << 16)
                 except OSError:
                     break
-            elif b"\x1b[?1049h" in drawn and not sent:      # the alternate screen is up, and has come to rest
+            elif b"\x1b[?1049h" in drawn and not sent:  # the alternate screen is up, and has come to rest
                 os.write(leader, keys.encode())
                 sent = True
         process.wait(timeout=max(deadline - time.monotonic(), 5))
@@ -90,8 +102,16 @@ def test_commands_run_in_their_order(place):
         if " tui " in line:
             assert in_terminal(line, place) == 0, line
             continue
-        done = subprocess.run(["sh", "-c", line], cwd=place, env=environment(place / "bin"), capture_output=True, text=True,
-                              stdin=subprocess.DEVNULL, timeout=300, check=False)
+        done = subprocess.run(
+            ["sh", "-c", line],
+            cwd=place,
+            env=environment(place / "bin"),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=300,
+            check=False,
+        )
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         output = re.search(r" -o (\S+)", line)
         assert output is None or (place / output[1]).stat().st_size > 1000, line
@@ -109,7 +129,9 @@ rng = np.random.default_rng(0)
 q, k, v = (rng.standard_normal(s).astype(ml_dtypes.bfloat16) for s in ((1, 128, 512), (1, 128, 512), (1, 512, 128)))
 """
     [example] = blocks("python")
-    done = subprocess.run([sys.executable, "-c", setup + example], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", setup + example], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "simulated on trn2" in done.stdout
 
@@ -119,10 +141,15 @@ def test_the_machine_example_loads(tmp_path):
 
     [example] = blocks("toml")
     (tmp_path / "fast.toml").write_text(example, encoding="utf-8")
-    assert load_machine(tmp_path / "fast.toml").dma.engine_bytes_per_s == 2 * load_machine("trn2").dma.engine_bytes_per_s
+    assert (
+        load_machine(tmp_path / "fast.toml").dma.engine_bytes_per_s == 2 * load_machine("trn2").dma.engine_bytes_per_s
+    )
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", *sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize(
+    "document",
+    ["README.md", "CONTRIBUTING.md", *sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "docs").glob("*.md"))],
+)
 def test_links_lead_somewhere(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     links = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
@@ -135,4 +162,6 @@ def test_make_targets_and_ci_agree_with_the_readme():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     ci = ROOT / ".ci/run"
     assert os.access(ci, os.X_OK)
-    assert [line for line in ci.read_text(encoding="utf-8").splitlines() if "make" in line and not line.startswith("#")] == ["exec make test"]
+    assert [
+        line for line in ci.read_text(encoding="utf-8").splitlines() if "make" in line and not line.startswith("#")
+    ] == ["exec make test"]

@@ -19,4 +19,19 @@ from simcore.apps.commands.roofline import roofline
 from simcore.apps.commands.run import run
 from simcore.apps.commands.tui import tui
 
-COMMANDS = (run, explain, tui, roofline, gantt, occupancy, perfetto, report, compare, check, capture_hw, export, machines, bench)
+COMMANDS = (
+    run,
+    explain,
+    tui,
+    roofline,
+    gantt,
+    occupancy,
+    perfetto,
+    report,
+    compare,
+    check,
+    capture_hw,
+    export,
+    machines,
+    bench,
+)

@@ -10,7 +10,10 @@ import typer
 
 
 def bench(
-    lengths: Annotated[list[int] | None, typer.Option("--length", "-n", metavar="N", help="Sequence length; repeat it.", show_default=False)] = None,
+    lengths: Annotated[
+        list[int] | None,
+        typer.Option("--length", "-n", metavar="N", help="Sequence length; repeat it.", show_default=False),
+    ] = None,
     values_up_to: Annotated[int, typer.Option(metavar="N", help="Compute values up to this length.")] = 4096,
     repeat: Annotated[int, typer.Option(metavar="N", min=1, help="Take the best of so many runs.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,

@@ -13,10 +13,22 @@ from simcore.apps.options import Sources, takes_sources
 @takes_sources(several=True)
 def check(
     sources: Sources,
-    budget: Annotated[str | None, typer.Option("--budget", "-b", metavar="TIME", help="It takes at most this long: 120us.")] = None,
-    engine: Annotated[list[str] | None, typer.Option(
-        "--engine", "-e", metavar="LIMIT", help="An engine's share of busy time: tensor>=60%. Repeat it.", show_default=False)] = None,
-    hbm_bytes: Annotated[str | None, typer.Option("--hbm-bytes", metavar="SIZE", help="At most so many bytes cross HBM: 5MB.")] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", "-b", metavar="TIME", help="It takes at most this long: 120us.")
+    ] = None,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--engine",
+            "-e",
+            metavar="LIMIT",
+            help="An engine's share of busy time: tensor>=60%. Repeat it.",
+            show_default=False,
+        ),
+    ] = None,
+    hbm_bytes: Annotated[
+        str | None, typer.Option("--hbm-bytes", metavar="SIZE", help="At most so many bytes cross HBM: 5MB.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
 ) -> None:
     """Check every launch against a budget; the exit code is 1 when a limit is broken."""

@@ -13,8 +13,13 @@ from simcore.apps.options import Sources, takes_sources
 def compare(
     sources: Sources,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
-    predict: Annotated[bool, typer.Option(
-        "--predict", help="FILE is a bundle of capture-hw (and the script, where it has moved): predict its run and compare.")] = False,
+    predict: Annotated[
+        bool,
+        typer.Option(
+            "--predict",
+            help="FILE is a bundle of capture-hw (and the script, where it has moved): predict its run and compare.",
+        ),
+    ] = False,
     tui: Annotated[bool, typer.Option("--tui", help="Walk through both on one time axis.")] = False,
 ) -> None:
     """Compare two runs, simulated or measured: totals, engines, opcodes, bytes, and what the difference comes from."""
@@ -25,8 +30,10 @@ def compare(
 
     timelines = _prediction_and_measurement(sources) if predict else load(sources)
     if len(timelines) != 2:
-        raise UsageError(f"compare takes two runs; {' and '.join(map(str, sources.files))} gave {len(timelines)} "
-                         "(--launch chooses one launch of each script)")
+        raise UsageError(
+            f"compare takes two runs; {' and '.join(map(str, sources.files))} gave {len(timelines)} "
+            "(--launch chooses one launch of each script)"
+        )
     if tui:
         from simcore.apps.commands.tui import show
 
@@ -49,8 +56,10 @@ def _prediction_and_measurement(sources: Sources):
     predicted = load(prediction_sources(file, script[0] if script else None, sources))
     measured = load(Sources(files=(file,)))
     if sources.launch is not None:
-        measured = measured[sources.launch - 1:sources.launch]
+        measured = measured[sources.launch - 1 : sources.launch]
     if len(predicted) != 1 or len(measured) != 1:
-        raise UsageError(f"the script launches {len(predicted)} kernels and the bundle holds {len(measured)} profiles; "
-                         "--launch N compares the N-th of each")
+        raise UsageError(
+            f"the script launches {len(predicted)} kernels and the bundle holds {len(measured)} profiles; "
+            "--launch N compares the N-th of each"
+        )
     return [*predicted, *measured]

@@ -13,10 +13,18 @@ from simcore.apps.options import Sources, takes_sources
 @takes_sources()
 def export(
     sources: Sources,
-    output: Annotated[Path, typer.Option(
-        "--output", "-o", metavar="PATH", help="A folder for Parquet tables, or a .json file for summary-json.", show_default=False)],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="A folder for Parquet tables, or a .json file for summary-json.",
+            show_default=False,
+        ),
+    ],
 ) -> None:
-    """Write a run as the vendor's profiler would: Parquet tables or summary-json, so that scripts and SQL made for profiles work."""
+    """Write a run as the vendor's profiler would, so that scripts and SQL made for profiles work on it."""
     from simcore.apps.load import load
     from simcore.apps.output import narrate, numbered, replacing, working
     from simcore.profile.parquet_write import write_parquet

@@ -7,6 +7,8 @@ from simcore.apps.views import write
 
 
 @takes_sources()
-def gantt(sources: Sources, output: Output = None, window: Window = None, line: Line = None, theme: Theme = "light") -> None:
+def gantt(
+    sources: Sources, output: Output = None, window: Window = None, line: Line = None, theme: Theme = "light"
+) -> None:
     """Draw what each engine does when, for print."""
     write("gantt", sources, output, window=window_ps(window), line=line, theme=theme_named(theme))

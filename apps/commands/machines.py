@@ -9,8 +9,14 @@ import typer
 
 
 def machines(
-    names: Annotated[list[str] | None, typer.Argument(
-        metavar="[CHIP]...", help="Chips or machine files to show in full; without any, all chips in brief.", show_default=False)] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CHIP]...",
+            help="Chips or machine files to show in full; without any, all chips in brief.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every number with kind and source as JSON.")] = False,
 ) -> None:
     """List the chips, their numbers, and where each number comes from."""

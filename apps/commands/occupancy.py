@@ -7,6 +7,8 @@ from simcore.apps.views import write
 
 
 @takes_sources()
-def occupancy(sources: Sources, output: Output = None, window: Window = None, line: Line = None, theme: Theme = "light") -> None:
+def occupancy(
+    sources: Sources, output: Output = None, window: Window = None, line: Line = None, theme: Theme = "light"
+) -> None:
     """Draw SBUF, PSUM and bandwidth over time, for print."""
     write("occupancy", sources, output, window=window_ps(window), line=line, theme=theme_named(theme))

@@ -15,7 +15,9 @@ def perfetto(
     sources: Sources,
     output: Output = None,
     flows: Annotated[bool, typer.Option("--flows/--no-flows", help="Draw an arrow for each dependence.")] = True,
-    show: Annotated[bool, typer.Option("--open", help="Serve the offline UI with this trace, on this machine only.")] = False,
+    show: Annotated[
+        bool, typer.Option("--open", help="Serve the offline UI with this trace, on this machine only.")
+    ] = False,
     port: Annotated[int, typer.Option(metavar="N", help="Port of --open; 0 takes a free one.")] = 0,
 ) -> None:
     """Write a trace for the Perfetto UI; --open shows it without internet."""

@@ -28,7 +28,7 @@ _MEMBER = re.compile(r"profile_\d+/(profile\.json|summary\.json)")
 class Manifest:
     """How the run was made.
 
-    script        the kernel file's name and its SHA-256; its text is in the bundle for reading, and is never run from there
+    script        the kernel file's name and SHA-256; its text is in the bundle for reading, and is never run from there
     kernel, args  as given to --kernel and --arg; script_args what followed "--"
     target        the chip
     shapes        inputs of each kernel launch, where the simulator could say
@@ -82,8 +82,13 @@ def read_manifest(bundle: Path) -> Manifest:
             data = json.loads(z.read("manifest.json"))
         if data.get("format") != FORMAT or data.get("version") != VERSION:
             raise FileError(f"{bundle} is not a {FORMAT} of version {VERSION}")
-        return Manifest(**{f.name: _typed(data[f.name], f.default_factory if callable(f.default_factory) else None)
-                           for f in fields(Manifest) if f.name in data})
+        return Manifest(
+            **{
+                f.name: _typed(data[f.name], f.default_factory if callable(f.default_factory) else None)
+                for f in fields(Manifest)
+                if f.name in data
+            }
+        )
     except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError, zipfile.BadZipFile) as e:
         raise FileError(f"{bundle} is damaged or not a hardware bundle ({e})") from None
 
@@ -102,7 +107,7 @@ def read_timelines(bundle: Path) -> list[Timeline]:
         try:
             with zipfile.ZipFile(bundle) as z:
                 for info in sorted(z.infolist(), key=lambda info: info.filename):
-                    if _MEMBER.fullmatch(info.filename) is None:       # nothing else is unpacked, so no name leads elsewhere
+                    if _MEMBER.fullmatch(info.filename) is None:  # nothing else is unpacked, so no name leads elsewhere
                         continue
                     if info.file_size > MAX_MEMBER_BYTES:
                         raise FileError(f"{bundle}: {info.filename} claims {info.file_size} bytes; refusing to read it")

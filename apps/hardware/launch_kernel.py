@@ -1,7 +1,7 @@
-"""`python -m simcore.apps.hardware.launch_kernel FILE KERNEL ARG...`: one kernel on the chip with the arguments of --arg.
+"""`python -m simcore.apps.hardware.launch_kernel FILE KERNEL ARG...`: one kernel on the chip with --arg's arguments.
 
-Runs on a Trainium host with the vendor's own `nki` (or `neuronxcc.nki`) and PyTorch/XLA; executed twice, because the first
-execution includes work done once.
+Runs on a Trainium host with the vendor's own `nki` (or `neuronxcc.nki`) and PyTorch/XLA; executed twice, because the
+first execution includes work done once.
 """
 
 from __future__ import annotations

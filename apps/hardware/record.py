@@ -13,7 +13,7 @@ from simcore.apps.output import narrate, replacing
 from simcore.errors import FileError, SimcoreError, UsageError
 
 
-def record(sources: Sources, output: Path, host: capture.Host = capture.Host()) -> None:     # noqa: B008  a constant
+def record(sources: Sources, output: Path, host: capture.Host = capture.Host()) -> None:  # noqa: B008  a constant
     """Run the file on the chip and write the bundle.  Raises UsageError where the chip or a tool is missing."""
     [file] = sources.files
     if not file.is_file() or file.suffix != ".py":
@@ -28,9 +28,17 @@ def record(sources: Sources, output: Path, host: capture.Host = capture.Host()) 
             profiles.append(folder / f"profile_{i}")
             capture.export(tool, neff, ntff, profiles[-1], commands)
         manifest = bundle.Manifest(
-            script=file.name, sha256=bundle.sha256(file), path=str(file.resolve()), kernel=sources.kernel, args=list(sources.args),
-            script_args=list(sources.script_args), target=sources.target or "trn2", shapes=_shapes(sources),
-            versions=capture.versions(tool), environment=capture.ENVIRONMENT, commands=commands,
+            script=file.name,
+            sha256=bundle.sha256(file),
+            path=str(file.resolve()),
+            kernel=sources.kernel,
+            args=list(sources.args),
+            script_args=list(sources.script_args),
+            target=sources.target or "trn2",
+            shapes=_shapes(sources),
+            versions=capture.versions(tool),
+            environment=capture.ENVIRONMENT,
+            commands=commands,
         )
         with replacing(output) as part:
             bundle.pack(part, manifest, file, profiles)
@@ -47,7 +55,10 @@ def _shapes(sources: Sources) -> list[str]:
     from simcore.apps.load import capture as simulate_capture
 
     try:
-        return [f"{trace.name}: {trace.info.get('inputs', '')}" for trace in simulate_capture(sources.files[0], replace(sources, values=False))]
+        return [
+            f"{trace.name}: {trace.info.get('inputs', '')}"
+            for trace in simulate_capture(sources.files[0], replace(sources, values=False))
+        ]
     except SimcoreError as e:
         narrate(f"the simulator cannot run this script, so the bundle holds no shapes: {e}")
         return []
@@ -63,9 +74,17 @@ def prediction_sources(file: Path, script: Path | None, options: Sources) -> Sou
     if script is None:
         script = Path(manifest.path)
         if not script.is_file() or bundle.sha256(script) != manifest.sha256:
-            raise UsageError(f"{file} was made from {manifest.script}, which is not at {manifest.path} any more, or has changed; "
-                             f"name it: simcore compare --predict {file} PATH/TO/{manifest.script}")
+            raise UsageError(
+                f"{file} was made from {manifest.script}, which is not at {manifest.path} any more, or has changed; "
+                f"name it: simcore compare --predict {file} PATH/TO/{manifest.script}"
+            )
     elif bundle.sha256(script) != manifest.sha256:
         narrate(f"{script} is not the file that ran on the chip (its text differs); comparing anyway")
-    return replace(options, files=(script,), kernel=manifest.kernel, args=tuple(manifest.args),
-                   script_args=tuple(manifest.script_args), target=options.target or manifest.target)
+    return replace(
+        options,
+        files=(script,),
+        kernel=manifest.kernel,
+        args=tuple(manifest.args),
+        script_args=tuple(manifest.script_args),
+        target=options.target or manifest.target,
+    )
