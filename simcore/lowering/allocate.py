@@ -88,7 +88,7 @@ def place(trace: Trace, machine: Machine, units: Units) -> Placement:
     np.minimum.at(placement.born, storage, at)
     np.maximum.at(placement.died, storage, at)
     placement.born[placement.died < 0] = -1
-    for kept, dropped in units.forwarded.items():       # a PSUM tile read in place of its copy lives as long as the copy
+    for kept, dropped in units.same:
         placement.died[kept] = max(placement.died[kept], placement.died[dropped])
         placement.born[dropped] = placement.died[dropped] = -1
     for core in range(max(1, trace.cores)):

@@ -14,10 +14,11 @@ from simcore.tensor import Layout
 from simcore.trace import Operand, Variant
 
 
-def ops_of(v: Variant, machine: Machine, times: int = 1, argument: bool = False) -> tuple[Op, ...]:
+def ops_of(v: Variant, machine: Machine, times: int = 1, argument: bool = False, psum: int = 0) -> tuple[Op, ...]:
     """The chip instructions of a variant on a machine, or of `times` of them done at once.
 
     argument  a DMA moves an argument or result of a kernel of the older dialect
+    psum      operands (bits by position) that are read in PSUM although written as SBUF tiles
     Raises MachineError where the machine lacks a number it needs.
     """
     if v.row.cost_fn is not None:
@@ -32,7 +33,7 @@ def ops_of(v: Variant, machine: Machine, times: int = 1, argument: bool = False)
         return dma_cost(v, machine, times, argument)
     if not v.operands:
         return (control(v, machine, engine),)
-    return elementwise(v, machine, engine, times)
+    return elementwise(v, machine, engine, times, psum)
 
 
 def engine_of(v: Variant) -> Engine:
@@ -69,7 +70,7 @@ def is_vector_operand(o: Operand, elements: int) -> bool:
     return o.access == "r" and o.layout.free == 1 and elements > 1 and o.name not in ("data", "src", "data1")
 
 
-def elementwise(v: Variant, machine: Machine, engine: Engine, times: int = 1) -> tuple[Op, ...]:
+def elementwise(v: Variant, machine: Machine, engine: Engine, times: int = 1, psum: int = 0) -> tuple[Op, ...]:
     """An instruction that streams its tiles through Vector, Scalar or GpSimd."""
     section = {VECTOR: machine.vector, SCALAR: machine.scalar, GPSIMD: machine.gpsimd}.get(engine)
     if section is None:
@@ -80,7 +81,7 @@ def elementwise(v: Variant, machine: Machine, engine: Engine, times: int = 1) ->
     tiles = [o for o in v.operands if "r" in o.access and o not in writes[:1] and not is_vector_operand(o, n)]
     vectors = sum(is_vector_operand(o, n) for o in v.operands)
     inputs = tuple(o.layout.dtype.itemsize for o in tiles)
-    memories = tuple(o.layout.buffer.value for o in tiles)
+    memories = tuple("psum" if psum >> v.operands.index(o) & 1 else o.layout.buffer.value for o in tiles)
     contiguous = all(o.layout.inner_stride <= 1 for o in v.operands)
     function = function_name(v)
     law = section.law(v.name, function=function, inputs=inputs, out=out.dtype.itemsize, memories=memories,

@@ -15,6 +15,7 @@ from simcore.lowering.allocate import Placement, place
 from simcore.lowering.costs import ops_of
 from simcore.lowering.dependences import DATA, REUSE, accesses, dependences, unique_edges
 from simcore.lowering.units import LEGACY, Units, units_of
+from simcore.lowering.versions import privatize
 from simcore.machine import Machine
 from simcore.tensor import psum, sbuf
 from simcore.trace import Trace
@@ -79,9 +80,11 @@ class Stream:
 
 def lower(trace: Trace, machine: Machine) -> Program:
     """Costs, addresses and dependences.  Raises CapacityError when a memory cannot hold the tiles alive at once."""
+    if trace.info.get("dialect") == LEGACY:
+        trace = privatize(trace)
     units = units_of(trace, machine, *dependences(trace))
     kinds, kind = _kinds(trace, units)
-    variant_ops = [ops_of(trace.variants[v], machine, times, argument) for v, times, argument in kinds]
+    variant_ops = [ops_of(trace.variants[v], machine, times, argument, psum) for v, times, argument, psum in kinds]
     ops = [o for mine in variant_ops for o in mine]
     count = np.array([len(mine) for mine in variant_ops], np.int64)
     first_op = np.cumsum(count) - count
@@ -110,8 +113,9 @@ def lower(trace: Trace, machine: Machine) -> Program:
     )
 
 
-def _kinds(trace: Trace, units: Units) -> tuple[list[tuple[int, int, bool]], np.ndarray]:
-    """Distinct (variant, how many at once, on an argument of an older kernel) of the units, and which one each unit is."""
+def _kinds(trace: Trace, units: Units) -> tuple[list[tuple[int, int, bool, int]], np.ndarray]:
+    """Distinct (variant, how many at once, on an argument of an older kernel, operands read in PSUM instead of SBUF as bits)
+    of the units, and which one each unit is."""
     widest = int(units.times.max(initial=1)) + 1
     argument = np.zeros(len(units.row), np.int64)
     if trace.info.get("dialect") == LEGACY and len(trace):
@@ -120,9 +124,17 @@ def _kinds(trace: Trace, units: Units) -> tuple[list[tuple[int, int, bool]], np.
         some = np.zeros(len(trace), bool)
         some[np.repeat(np.arange(len(trace)), np.diff(trace.access_start))[outer]] = True
         argument = some[units.row].astype(np.int64)
-    code = (trace.variant[units.row].astype(np.int64) * widest + units.times) * 2 + argument
+    psum_bits = np.zeros(len(trace), np.int64)
+    if units.in_psum:
+        moved = np.zeros(len(trace.storages), bool)
+        moved[list(units.in_psum)] = True
+        instruction = np.repeat(np.arange(len(trace)), np.diff(trace.access_start))
+        position = np.arange(len(instruction)) - trace.access_start[instruction]
+        hit = moved[trace.region_storage[trace.access]] & (position < 8)
+        np.bitwise_or.at(psum_bits, instruction[hit], 1 << position[hit])
+    code = ((trace.variant[units.row].astype(np.int64) * widest + units.times) * 2 + argument) * 256 + psum_bits[units.row]
     code, kind = np.unique(code, return_inverse=True)
-    return [(int(c) // 2 // widest, int(c) // 2 % widest, bool(c & 1)) for c in code], kind.reshape(-1)
+    return [(int(c) // 512 // widest, int(c) // 512 % widest, bool(c >> 8 & 1), int(c) & 255) for c in code], kind.reshape(-1)
 
 
 def _streams(core, kind, kind_ops) -> tuple[np.ndarray, list[Stream]]:
@@ -190,7 +202,7 @@ def _bytes(trace: Trace, kinds, kind_ops) -> dict[str, list[int]]:
     total = sum(len(mine) for mine in kind_ops)
     table = {f"{m}_{d}_bytes": [0] * total for m in ("hbm", "sbuf", "psum") for d in ("read", "write")}
     k = 0
-    for (variant, times, _), mine in zip(kinds, kind_ops, strict=True):
+    for (variant, times, *_), mine in zip(kinds, kind_ops, strict=True):
         v = trace.variants[variant]
         for op in mine:
             for o in v.operands:

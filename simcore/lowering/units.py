@@ -7,7 +7,9 @@ rewrites loops first; what the profiles show of it is modelled here, by structur
   as long as no more than `forward_banks` banks are held that way;
 - copies PSUM -> SBUF that fill neighbouring parts of one tile become one copy, of up to a bank; their PSUM tiles share a bank;
 - instructions of one value per partition (row maxima, sums, reciprocals) of neighbouring iterations become one;
-- transfers of one source line that are alike and small become one, of up to `merge_bytes`.
+- transfers of one source line that are alike and small become one, of up to `merge_bytes`;
+- a load of what an earlier load has brought from an argument the kernel does not write is left out, when not much else
+  was loaded in between.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from simcore.lowering.dependences import DATA, REUSE, unique_edges
+from simcore.lowering.dependences import DATA, REUSE, accesses, unique_edges
 from simcore.machine import Machine
 from simcore.tensor import psum, sbuf
 from simcore.trace import Trace
@@ -29,8 +31,10 @@ LEGACY = "neuronxcc.nki"
 class Units:
     """unit[i]: the unit an instruction belongs to; units are numbered in the order the compiler would write them.
 
-    row      per unit: the instruction that stands for it; times: how many instructions it does at once
-    alias    per storage: the storage whose place it takes (a forwarded copy lives on in PSUM; bundled tiles share one place)
+    row        per unit: the instruction that stands for it; times: how many instructions it does at once
+    same       (kept, dropped) storages: the kept one is used in place of the dropped one and lives as long
+    in_psum    SBUF storages whose copy was left out: they are read in PSUM
+    bundles    PSUM storages that share a bank
     """
 
     unit: np.ndarray
@@ -39,8 +43,9 @@ class Units:
     producer: np.ndarray
     consumer: np.ndarray
     cause: np.ndarray
-    forwarded: dict[int, int] = field(default_factory=dict)       # SBUF storage -> PSUM storage read in its place
-    bundles: list[list[int]] = field(default_factory=list)        # PSUM storages that share a bank
+    same: list[tuple[int, int]] = field(default_factory=list)
+    in_psum: set[int] = field(default_factory=set)
+    bundles: list[list[int]] = field(default_factory=list)
 
 
 def units_of(trace: Trace, machine: Machine, producer, consumer, cause) -> Units:
@@ -63,7 +68,8 @@ class _Rewriter:
         for p, c, why in zip(producer.tolist(), consumer.tolist(), cause.tolist(), strict=True):
             self.after[p].append((c, why))
             self.before[c].append((p, why))
-        self.forwarded: dict[int, int] = {}
+        self.same: list[tuple[int, int]] = []
+        self.in_psum: set[int] = set()
         self.bundles: list[list[int]] = []
         self.members: dict[int, list[int]] = {}
 
@@ -72,6 +78,7 @@ class _Rewriter:
         by_site: dict[tuple[int, int], list[int]] = {}
         for i in range(self.n):
             by_site.setdefault((int(self.trace.site[i]), int(self.trace.variant[i])), []).append(i)
+        self._drop_loads()
         copies = [self._psum_copy(i) for i in range(self.n)]
         banks = compiler.forward_banks
         width = compiler.merge_iterations
@@ -117,7 +124,7 @@ class _Rewriter:
             if v["src"].dtype is not v["dst"].dtype or v["src"].free != v["dst"].free:
                 continue
             readers = [j for j, why in self.after[i] if why == DATA]
-            if readers and all(self._reads_psum(j) for j in readers):
+            if readers and all(self._reads_psum(j, c[0]) for j in readers):
                 able.setdefault(int(self.trace.site[i]), []).append(i)
         found = False
         for rows in able.values():
@@ -135,13 +142,51 @@ class _Rewriter:
                     found = True
                     self.gone[i] = max(writers)
                     sb, ps = copies[i]
-                    self.forwarded[ps] = sb
+                    self.same.append((ps, sb))
+                    self.in_psum.add(sb)
         return found
 
-    def _reads_psum(self, j: int) -> bool:
-        """Could instruction j read its operands from PSUM?"""
+    def _reads_psum(self, j: int, tile: int) -> bool:
+        """Could instruction j read this tile from PSUM?  Not both inputs of one instruction may be there."""
         v = self.trace.variants[self.trace.variant[j]]
-        return v.name in ("tensor_reduce", "activation", "tensor_scalar", "activation_reduce", "tensor_scalar_reduce")
+        if v.name in ("tensor_reduce", "activation", "tensor_scalar", "activation_reduce", "tensor_scalar_reduce"):
+            return True
+        if v.name != "tensor_tensor":
+            return False
+        others = [k for k, o in enumerate(v.operands) if o.access == "r" and self._storage(j, k) != tile]
+        return all(v.operands[k].layout.buffer is sbuf and self._storage(j, k) not in self.in_psum for k in others) and len(others) == 1
+
+    def _drop_loads(self) -> None:
+        """Leave out loads of what is in SBUF already."""
+        trace = self.trace
+        written = {int(s) for s in trace.region_storage[trace.access[self._writes()]]}
+        writes: dict[int, int] = {}
+        for s in trace.region_storage[trace.access[self._writes()]].tolist():
+            writes[s] = writes.get(s, 0) + 1
+        room, loaded = self.machine.compiler.duplicate_bytes, 0
+        first: dict[tuple[int, int], tuple[int, int]] = {}
+        used: dict[tuple[int, int], int] = {}           # how much had been loaded when it was last used
+        for i in range(self.n):
+            v = trace.variants[trace.variant[i]]
+            if v.name != "dma_copy" or not v["dst"].on_chip or v["src"].on_chip or v["src"].indirect or v["dst"].indirect:
+                continue
+            names = [o.name for o in v.operands]
+            region = int(trace.regions(i)[names.index("src")])
+            source, tile = int(trace.region_storage[region]), self._storage(i, names.index("dst"))
+            if source in written or writes.get(tile, 0) != 1 or trace.storages[tile].nbytes != v["dst"].nbytes:
+                continue
+            key = (region, v["dst"].id)
+            if key not in first or loaded - used[key] > room:
+                first[key], used[key] = (i, tile), loaded
+                loaded += trace.storages[tile].bytes_per_partition
+                continue
+            earlier, place = first[key]
+            used[key] = loaded
+            self.gone[i] = earlier
+            self.same.append((place, tile))
+
+    def _writes(self) -> np.ndarray:
+        return accesses(self.trace)[2]
 
     def _merge_copies(self, rows: list[int], copies, elements: int) -> None:
         """Neighbouring copies out of PSUM into one tile become one, up to a bank of elements, if all of them fit."""
@@ -193,7 +238,12 @@ class _Rewriter:
     def _number(self) -> Units:
         """Group numbers in an order that dependences allow, earliest first."""
         n = self.n
-        to = [self.group[self.gone[i]] if i in self.gone else self.group[i] for i in range(n)]
+        def home(i: int) -> int:
+            while i in self.gone:
+                i = self.gone[i]
+            return self.group[i]
+
+        to = [home(i) for i in range(n)]
         edges: dict[tuple[int, int], int] = {}
 
         def edge(p: int, c: int, why: int) -> None:
@@ -235,4 +285,4 @@ class _Rewriter:
         producer, consumer, cause = unique_edges(e[:, 0], e[:, 1], e[:, 2].astype(np.int8))
         return Units(np.array([number[g] for g in to], np.int64), np.array(rows, np.int64),
                      np.array([len(self.members.get(g, (g,))) for g in rows], np.int64), producer, consumer, cause,
-                     self.forwarded, self.bundles)
+                     self.same, self.in_psum, self.bundles)

@@ -378,6 +378,7 @@ class Compiler(Section):
     merge_small_elements: int = number()            # instructions of at most so many elements per partition merge
     merge_bytes: int = number()                     # transfers merge up to this
     merge_transfers: int = number()                 # transfers of loops of at most so many iterations
+    duplicate_bytes: int = number()                 # of a partition, for data that is loaded once instead of again
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
