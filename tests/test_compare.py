@@ -110,6 +110,8 @@ def test_missing_overlap():
 
 @pytest.mark.parametrize("seed", range(8))
 def test_random_runs_add_up(seed):
+    same = random_rows(150, seed)
+    assert causes(same, same) == {}
     rng = np.random.default_rng(seed)
     a, b = random_rows(int(rng.integers(1, 200)), seed), random_rows(int(rng.integers(1, 200)), seed + 100)
     got = causes(a, b)

@@ -254,15 +254,17 @@ def _handoffs(t: Timeline) -> np.ndarray:
 
 
 class _Groups:
-    """values grouped by key, without a dictionary: sorted arrays and a binary search."""
+    """Values grouped by key (row numbers), without a dictionary: sorted values and where each key's begin."""
 
     def __init__(self, key: np.ndarray, value: np.ndarray):
         order = np.argsort(key, kind="stable")
-        self.key, self.value = key[order], value[order]
+        self.value = value[order]
+        self.begin = np.searchsorted(key[order], np.arange(int(key.max(initial=-1)) + 2))
 
     def of(self, key: int) -> list[int]:
-        low, high = np.searchsorted(self.key, (key, key + 1))
-        return self.value[low:high].tolist()
+        if key + 1 >= len(self.begin):
+            return []
+        return self.value[self.begin[key]:self.begin[key + 1]].tolist()
 
 
 def _ns(ps):

@@ -20,18 +20,17 @@ Argument = int | float | str
 
 def varint(value: int) -> bytes:
     """Base-128, lowest group first; a negative number as its 64-bit two's complement."""
-    value &= (1 << 64) - 1
-    if value < 0x80:
-        return _SMALL[value]
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    if value < 0:
+        value += 1 << 64
+    out = b""
+    while value >= 0x4000:          # two groups at a time
+        out += _PAIRS[value & 0x3FFF]
+        value >>= 14
+    return out + _LAST[value]
 
 
-_SMALL = [bytes([i]) for i in range(0x80)]
+_PAIRS = [bytes((i & 0x7F | 0x80, i >> 7 | 0x80)) for i in range(0x4000)]
+_LAST = [bytes([i]) if i < 0x80 else bytes((i & 0x7F | 0x80, i >> 7)) for i in range(0x4000)]
 
 
 def _number(field: int, value: int) -> bytes:
@@ -86,6 +85,8 @@ class Track:
         self._names: dict[str, int] = {}
         self._keys: dict[str, int] = {}
         self._values: dict[str, int] = {}
+        self._texts: dict[tuple[str, str], bytes] = {}      # arguments as they are written
+        self._heads: dict[str, bytes] = {}
         self._fresh: list[bytes] = []
         self._started = False
 
@@ -114,14 +115,18 @@ class Track:
         self._emit(time_ns, b"\x48\x04" + b"\xe1\x02" + struct.pack("<d", value))    # field 44, double
 
     def _argument(self, key: str, value: Argument) -> bytes:
-        body = b"\x08" + varint(self._intern(self._keys, 3, key))
         if isinstance(value, str):
-            body += b"\x88\x01" + varint(self._intern(self._values, 29, value))      # field 17: an interned text
-        elif isinstance(value, float):
-            body += b"\x29" + struct.pack("<d", value)
-        else:
-            body += b"\x20" + varint(int(value))
-        return b"\x22" + varint(len(body)) + body
+            done = self._texts.get((key, value))
+            if done is None:
+                body = b"\x08" + varint(self._intern(self._keys, 3, key))
+                body += b"\x88\x01" + varint(self._intern(self._values, 29, value))      # field 17: an interned text
+                done = self._texts[key, value] = b"\x22" + varint(len(body)) + body
+            return done
+        head = self._heads.get(key)
+        if head is None:
+            head = self._heads[key] = b"\x08" + varint(self._intern(self._keys, 3, key))
+        body = head + (b"\x29" + struct.pack("<d", value) if isinstance(value, float) else b"\x20" + varint(value))
+        return b"\x22" + _LAST[len(body)] + body
 
     def _intern(self, known: dict[str, int], field: int, text: str) -> int:
         number = known.get(text)

@@ -208,16 +208,21 @@ class _Walk:
         slow, fast = self.slow, self.fast
         r, q = int(self.partner[row]), int(self.partner[after])
         run = self._cost(row)
-        self.add(slow.parts(row, int(slow.start[after]), _wait(slow, after, row), run), row, 1)
-        theirs = fast.parts(r, int(fast.start[q]), _wait(fast, q, r), run)
-        same_engine = slow.t.instructions.engine[row] == slow.t.instructions.engine[after]
-        if not same_engine and int(fast.start[q]) < int(fast.start[r]) + fast.length(r):
-            # there the next one did not wait for this: its whole length counts, and that it was hidden is the overlap
-            whole = fast.parts(r, int(fast.start[r]) + fast.length(r), _wait(fast, q, r), run)
-            hidden = sum(whole.values()) - sum(theirs.values())
-            theirs = whole
-            theirs["missing overlap"] = theirs.get("missing overlap", 0) - hidden
-        self.add(theirs, row, -1)
+        self.add(self._link(slow, row, after, run), row, 1)
+        self.add(self._link(fast, r, q, run), row, -1)
+
+    @staticmethod
+    def _link(run: _Run, row: int, after: int, cost: str) -> dict[str, int]:
+        """The parts of one instruction up to the next of the path."""
+        wait = _wait(run, after, row)
+        parts = run.parts(row, int(run.start[after]), wait, cost)
+        whole = int(run.start[row]) + run.length(row)
+        if run.t.instructions.engine[row] != run.t.instructions.engine[after] and int(run.start[after]) < whole:
+            # in this run the next one did not wait for this: its whole length counts, that it was hidden is overlap
+            hidden = whole - int(run.start[after])
+            parts = run.parts(row, whole, wait, cost)
+            parts["missing overlap"] = parts.get("missing overlap", 0) - hidden
+        return parts
 
     def _detour(self, row: int, after: int, between: list[int]) -> None:
         """Between two instructions of both, the longer run's path has others; so may the shorter's."""
