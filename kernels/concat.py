@@ -35,7 +35,8 @@ def concat(inputs, reads, dims, widths, write):
             column = 0
             for source, (strides, offset), width in zip(inputs, reads, widths):
                 pattern, start = walk(strides, index, first, count, free)
-                nisa.dma_copy(dst=tile[:, :, column : column + width], src=source.ap(pattern + [[1, width]], offset=offset + start))
+                part = source.ap(pattern + [[1, width]], offset=offset + start)
+                nisa.dma_copy(dst=tile[:, :, column : column + width], src=part)
                 column += width
             pattern, start = walk(write, index, first, count, free)
             nisa.dma_copy(dst=out.ap(pattern + [[1, total]], offset=start), src=tile)

@@ -173,7 +173,8 @@ def main():
         for name in args.chain.split(","):
             exact = {"scale": 0.5 * exact, "mask": exact + mask.astype(np.float32), "exp": np.exp(exact)}[name]
         tolerance = 1e-5 if args.dtype == "float32" else 5e-2
-        np.testing.assert_allclose(np.asarray(out).astype(np.float32).reshape(x.shape), exact, rtol=tolerance, atol=tolerance)
+        result = np.asarray(out).astype(np.float32).reshape(x.shape)
+        np.testing.assert_allclose(result, exact, rtol=tolerance, atol=tolerance)
         print(f"pointwise {args.chain} {x.shape} {args.dtype}: agrees with NumPy")
 
 

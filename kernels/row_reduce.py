@@ -20,8 +20,8 @@ PIECE = 4096  # elements of a row in SBUF at once
 def row_reduce(x, strides, dims, operator, dtype, offset=0):
     """[rows, group, columns] -> [rows, group]: "max", "sum" or "mean" over the columns, in float32, as `dtype`.
 
-    `dims` gives rows, group and columns, `strides` the element strides of x in HBM along them, from `offset` on. A group is a number of
-    short rows that share a partition.
+    `dims` gives rows, group and columns, `strides` the element strides of x in HBM along them, from `offset` on. A
+    group is a number of short rows that share a partition.
     """
     rows, group, columns = dims
     out = nl.ndarray((rows, group), dtype=dtype, buffer=nl.shared_hbm)

@@ -29,8 +29,9 @@ def normal(*shape, dtype="float32", seed=0) -> np.ndarray:
 
 
 def close(actual, exact, dtype, *, scale=1.0):
-    np.testing.assert_allclose(np.asarray(actual).astype(np.float64), exact, rtol=TOLERANCE[dtype],
-                               atol=TOLERANCE[dtype] * scale)
+    np.testing.assert_allclose(
+        np.asarray(actual).astype(np.float64), exact, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * scale
+    )
 
 
 def attention(q, k, v, causal: bool) -> np.ndarray:
@@ -78,13 +79,16 @@ def test_flash_attention_takes_a_scale():
     close(out, attention(q * np.float32(0.5 * 8), k, v, False), "float32", scale=10)
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    ({"q": (1, 160, 256)}, "head dimension 160"),
-    ({"q": (1, 64, 200)}, "not a multiple of 128"),
-    ({"k": (1, 32, 256)}, "k has 32"),
-    ({"q": (3, 64, 256), "k": (2, 64, 256), "v": (2, 256, 64)}, "cannot share"),
-    ({"q": (1, 64, 128)}, "as many keys as queries"),
-])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"q": (1, 160, 256)}, "head dimension 160"),
+        ({"q": (1, 64, 200)}, "not a multiple of 128"),
+        ({"k": (1, 32, 256)}, "k has 32"),
+        ({"q": (3, 64, 256), "k": (2, 64, 256), "v": (2, 256, 64)}, "cannot share"),
+        ({"q": (1, 64, 128)}, "as many keys as queries"),
+    ],
+)
 def test_flash_attention_refuses(change, says):
     shapes = {"q": (1, 64, 256), "k": (1, 64, 256), "v": (1, 256, 64)} | change
     args = [TensorSpec.parse(f"float32[{','.join(map(str, s))}]") for s in shapes.values()]
@@ -95,8 +99,13 @@ def test_flash_attention_refuses(change, says):
 def test_flash_attention_of_a_long_sequence_allocates_nothing_when_only_timed():
     """16 heads of 16384 would need 17 GB of scores; the plan alone is recorded here for one head."""
     spec = TensorSpec.parse
-    trace = simcore.capture(kernel("flash_attn", "flash_attn"), spec("bfloat16[1,128,4096]"), spec("bfloat16[1,128,4096]"),
-                            spec("bfloat16[1,4096,128]"), values=False)
+    trace = simcore.capture(
+        kernel("flash_attn", "flash_attn"),
+        spec("bfloat16[1,128,4096]"),
+        spec("bfloat16[1,128,4096]"),
+        spec("bfloat16[1,4096,128]"),
+        values=False,
+    )
     assert trace.outputs is None
 
 
@@ -113,11 +122,17 @@ def test_matmul(name, shape, dtype):
     close(run(kernel("matmul", name), lhs_t, rhs), exact, dtype, scale=math.sqrt(k))
 
 
-@pytest.mark.parametrize("blocks", [{"block_rows": 128, "block_columns": 512, "block_depth": 128}, {"block_depth": 256}])
+@pytest.mark.parametrize(
+    "blocks", [{"block_rows": 128, "block_columns": 512, "block_depth": 128}, {"block_depth": 256}]
+)
 def test_matmul_accumulates_over_blocks_of_the_contraction(blocks):
     lhs_t, rhs = normal(512, 256, seed=1), normal(512, 1024, seed=2)
-    close(run(kernel("matmul", "matmul_fully_blocked"), lhs_t, rhs, **blocks), lhs_t.T.astype(np.float64) @ rhs, "float32",
-          scale=math.sqrt(512))
+    close(
+        run(kernel("matmul", "matmul_fully_blocked"), lhs_t, rhs, **blocks),
+        lhs_t.T.astype(np.float64) @ rhs,
+        "float32",
+        scale=math.sqrt(512),
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -133,7 +148,11 @@ def test_softmax(shape, dtype):
 def test_rmsnorm(shape, dtype):
     x, w = normal(*shape, dtype=dtype), normal(shape[1], dtype=dtype, seed=1)
     y = x.astype(np.float64)
-    close(run(kernel("rmsnorm", "rmsnorm"), x, w), y / np.sqrt((y**2).mean(1, keepdims=True) + 1e-6) * w.astype(np.float64), dtype)
+    close(
+        run(kernel("rmsnorm", "rmsnorm"), x, w),
+        y / np.sqrt((y**2).mean(1, keepdims=True) + 1e-6) * w.astype(np.float64),
+        dtype,
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -143,7 +162,9 @@ def test_tensor_add(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("shape", "transposed"), [((2, 200, 256, 640), True), ((1, 1, 384, 96), False), ((2, 128, 64, 130), True)])
+@pytest.mark.parametrize(
+    ("shape", "transposed"), [((2, 200, 256, 640), True), ((1, 1, 384, 96), False), ((2, 128, 64, 130), True)]
+)
 def test_batched_matmul(shape, transposed, dtype):
     batches, m, k, n = shape
     a, b = normal(batches, m, k, dtype=dtype, seed=1), normal(batches, k, n, dtype=dtype, seed=2)
@@ -166,11 +187,24 @@ def test_pointwise_chain_over_strided_and_repeated_operands():
     """softmax-like arithmetic with one value for each row and one for each column, results in two layouts."""
     x, row, column = normal(3, 200, 64), normal(3, 200, seed=1), normal(64, seed=2)
     reads = (((200 * 64, 64, 1), 0), ((200, 1, 0), 0), ((0, 0, 1), 0))
-    chain = (("subtract", (0, 1), "float32"), ("exp", (3,), "float32"), ("multiply", (4, 0.5), "float32"),
-             ("add", (5, 2), "bfloat16"), ("max", (5,), "float32"))
+    chain = (
+        ("subtract", (0, 1), "float32"),
+        ("exp", (3,), "float32"),
+        ("multiply", (4, 0.5), "float32"),
+        ("add", (5, 2), "bfloat16"),
+        ("max", (5,), "float32"),
+    )
     writes = ((200 * 64, 64, 1), (64, 3 * 64, 1), (200, 1, 0))
-    scaled, total, top = run(kernel("pointwise", "pointwise"), [x, row, column], reads, ((3,), (200,), (64,)), chain,
-                             (5, 6, 7), writes, (x.size, x.size, 600))
+    scaled, total, top = run(
+        kernel("pointwise", "pointwise"),
+        [x, row, column],
+        reads,
+        ((3,), (200,), (64,)),
+        chain,
+        (5, 6, 7),
+        writes,
+        (x.size, x.size, 600),
+    )
     exact = 0.5 * np.exp(x - row[:, :, None])
     close(scaled.reshape(x.shape), exact, "float32")
     close(total.reshape(200, 3, 64).swapaxes(0, 1), exact + column, "bfloat16")
@@ -190,8 +224,21 @@ def test_embedding():
     np.testing.assert_array_equal(run(kernel("embedding", "embedding"), table, ids), table[ids[:, 0]])
 
 
-SCRIPTS = ["tensor_add", "softmax", "rmsnorm", "matmul", "naive_attn", "flash_attn", "pointwise", "row_reduce", "batched_matmul",
-           "batched_transpose", "concat", "append", "embedding"]
+SCRIPTS = [
+    "tensor_add",
+    "softmax",
+    "rmsnorm",
+    "matmul",
+    "naive_attn",
+    "flash_attn",
+    "pointwise",
+    "row_reduce",
+    "batched_matmul",
+    "batched_transpose",
+    "concat",
+    "append",
+    "embedding",
+]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

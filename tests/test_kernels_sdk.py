@@ -64,13 +64,22 @@ def test_transpose2d(load, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize(("name", "m", "k", "n", "options"), [
-    ("nki_matmul_basic_", 64, 128, 512, {}),
-    ("nki_matmul_tiled_", 256, 256, 1024, {}),
-    ("nki_matmul_hoist_load_", 256, 256, 1024, {}),
-    ("nki_matmul_block_free_dimension_", 256, 256, 1024, {}),
-    ("nki_matmul_fully_optimized_", 512, 512, 1024, {"TILES_IN_BLOCK_M": 2, "TILES_IN_BLOCK_N": 2, "TILES_IN_BLOCK_K": 2}),
-])
+@pytest.mark.parametrize(
+    ("name", "m", "k", "n", "options"),
+    [
+        ("nki_matmul_basic_", 64, 128, 512, {}),
+        ("nki_matmul_tiled_", 256, 256, 1024, {}),
+        ("nki_matmul_hoist_load_", 256, 256, 1024, {}),
+        ("nki_matmul_block_free_dimension_", 256, 256, 1024, {}),
+        (
+            "nki_matmul_fully_optimized_",
+            512,
+            512,
+            1024,
+            {"TILES_IN_BLOCK_M": 2, "TILES_IN_BLOCK_N": 2, "TILES_IN_BLOCK_K": 2},
+        ),
+    ],
+)
 def test_matrix_multiplication(load, name, m, k, n, options, dtype):
     kernel = getattr(load("matrix_multiplication/matrix_multiplication_nki_kernels.py"), name)
     lhs_t, rhs = normal(k, m, dtype=dtype, seed=1), normal(k, n, dtype=dtype, seed=2)

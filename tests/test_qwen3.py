@@ -61,9 +61,11 @@ def test_swap_with_attention_cte(refs):
     model = sizes.build(TINY, 1, dtype="float32", vocabulary=512)
     ids = tokens(256)
     expected = reference(model, ids)
-    model.set_attn_implementation(attention.register(attention.simulated(attention.attention_cte(checkouts[0])), "nki_cte"))
+    model.set_attn_implementation(
+        attention.register(attention.simulated(attention.attention_cte(checkouts[0])), "nki_cte")
+    )
     cosine, _ = attention.agreement(reference(model, ids), expected)
-    assert cosine >= 0.999      # the kernel multiplies in bfloat16 whatever its inputs are
+    assert cosine >= 0.999  # the kernel multiplies in bfloat16 whatever its inputs are
 
 
 def test_adapter_is_its_own_inverse():
@@ -133,7 +135,9 @@ def test_fusion_moves_fewer_bytes_and_computes_the_same_operators():
 
 
 def test_unfused_attention_moves_the_bytes_one_counts_by_hand():
-    """bfloat16 scores: written, scaled, masked, cast, the five operators of the softmax, cast back, read: 58 bytes each."""
+    """bfloat16 scores: written, scaled, masked, cast, the five operators of the softmax, cast back, read: 58 bytes
+    each.
+    """
     p = predict.predict(TINY, layers=1, length=1024)
     moved = sum(r.count * r.timed.hbm_bytes for r in p.rows if r.part == "attention")
     elements = TINY.heads * 1024 * 1024
@@ -152,13 +156,16 @@ def visited(where, number: int, offset: int = 0) -> np.ndarray:
     return offset + (np.array(where.strides[number])[:, None] * index).sum(0)
 
 
-@pytest.mark.parametrize(("shape", "strides", "limit"), [
-    ((1, 16, 64, 128), (131072, 128, 2048, 1), 256),       # a permuted tensor
-    ((1, 1, 300, 7), (2100, 2100, 7, 1), 4096),
-    ((5,), (1,), 64),
-    ((1, 1), (1, 1), 16),
-    ((3, 2, 1000), (2000, 1000, 1), 128),
-])
+@pytest.mark.parametrize(
+    ("shape", "strides", "limit"),
+    [
+        ((1, 16, 64, 128), (131072, 128, 2048, 1), 256),  # a permuted tensor
+        ((1, 1, 300, 7), (2100, 2100, 7, 1), 4096),
+        ((5,), (1,), 64),
+        ((1, 1), (1, 1), 16),
+        ((3, 2, 1000), (2000, 1000, 1), 128),
+    ],
+)
 def test_space_visits_every_element_once(shape, strides, limit):
     where = space(shape, [strides], limit=limit)
     expected = sorted(sum(i * s for i, s in zip(index, strides)) for index in np.ndindex(*shape))
@@ -206,14 +213,19 @@ def test_verdict_shows_measured_values_only_for_the_measured_configuration():
     p = predict.predict(TINY, layers=1, length=256)
     assert "nothing was measured" in report.verdict([p])[0]
     assert published.find(size="0.6B", layers=4, length=16_384, batch=1, target="trn2", attention="eager", decode=False)
-    assert published.find(size="0.6B", layers=4, length=8_192, batch=1, target="trn2", attention="eager", decode=False) is None
+    assert (
+        published.find(size="0.6B", layers=4, length=8_192, batch=1, target="trn2", attention="eager", decode=False)
+        is None
+    )
     assert published.FLASH.end_to_end_ps == pytest.approx(334e9, rel=2e-3)
 
 
 @pytest.mark.slow
 def test_the_demonstration_is_predicted():
     """Within 15 % of what was measured, on the device, by the machine file alone; speed-up as measured."""
-    eager, flash = (predict.predict(sizes.SIZES["0.6B"], layers=4, length=16_384, attention=a) for a in ("eager", "flash"))
+    eager, flash = (
+        predict.predict(sizes.SIZES["0.6B"], layers=4, length=16_384, attention=a) for a in ("eager", "flash")
+    )
     assert eager.device_ps == pytest.approx(published.EAGER.device_ps, rel=0.15)
     assert flash.device_ps == pytest.approx(published.FLASH.device_ps, rel=0.15)
     host = published.EAGER.host_ps, published.FLASH.host_ps
@@ -222,12 +234,25 @@ def test_the_demonstration_is_predicted():
 
 # ---------------------------------------------------------------------------------------- bundles
 
-CONFIGURATION = {"size": "0.6B", "layers": 4, "seq": 256, "batch": 1, "dtype": "bfloat16", "attention": "flash", "target": "trn2"}
+CONFIGURATION = {
+    "size": "0.6B",
+    "layers": 4,
+    "seq": 256,
+    "batch": 1,
+    "dtype": "bfloat16",
+    "attention": "flash",
+    "target": "trn2",
+}
 
 
 def test_bundle_round_trip(tmp_path):
-    made = bundle.Bundle(configuration=CONFIGURATION, latency_s=[0.3, 0.31, 0.29], device_s=[0.25],
-                         accuracy={"cosine_similarity": 0.9999, "mean_squared_error": 1e-4}, environment={"python": "3.11"})
+    made = bundle.Bundle(
+        configuration=CONFIGURATION,
+        latency_s=[0.3, 0.31, 0.29],
+        device_s=[0.25],
+        accuracy={"cosine_similarity": 0.9999, "mean_squared_error": 1e-4},
+        environment={"python": "3.11"},
+    )
     bundle.write(made, tmp_path / "run.json")
     assert bundle.read(tmp_path / "run.json") == made
 
@@ -242,14 +267,22 @@ def test_statistics():
         bundle.statistics_of([0.1, float("nan")])
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ("", "not JSON"),
-    ("[]", "does not say"),
-    ('{"format": "simcore-qwen3-bundle", "version": 9}', "version 9"),
-    ('{"format": "simcore-qwen3-bundle", "version": 1}', "no configuration"),
-    (json.dumps({"format": "simcore-qwen3-bundle", "version": 1, "configuration": CONFIGURATION | {"layers": "4"}}), "layers"),
-    (json.dumps({"format": "simcore-qwen3-bundle", "version": 1, "configuration": CONFIGURATION}), "no timed runs"),
-])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "not JSON"),
+        ("[]", "does not say"),
+        ('{"format": "simcore-qwen3-bundle", "version": 9}', "version 9"),
+        ('{"format": "simcore-qwen3-bundle", "version": 1}', "no configuration"),
+        (
+            json.dumps(
+                {"format": "simcore-qwen3-bundle", "version": 1, "configuration": CONFIGURATION | {"layers": "4"}}
+            ),
+            "layers",
+        ),
+        (json.dumps({"format": "simcore-qwen3-bundle", "version": 1, "configuration": CONFIGURATION}), "no timed runs"),
+    ],
+)
 def test_bad_bundles_are_refused(tmp_path, text, says):
     path = tmp_path / "bad.json"
     path.write_text(text)

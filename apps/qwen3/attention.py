@@ -1,7 +1,7 @@
 """The swap: Transformers' attention interface in front of an NKI attention kernel.
 
-Transformers hands over q [B, H, S, D] and k, v [B, H_kv, S, D]; kernels/flash_attn.py wants q and k as [heads, D, S] and
-v as [heads, S, D], batches and heads counted together.  These few lines are all that is between them.
+Transformers hands over q [B, H, S, D] and k, v [B, H_kv, S, D]; kernels/flash_attn.py wants q and k as [heads, D, S]
+and v as [heads, S, D], batches and heads counted together.  These few lines are all that is between them.
 """
 
 from __future__ import annotations
@@ -129,7 +129,9 @@ def _causal(function: Callable, causal: bool) -> dict[str, bool]:
 
 
 def agreement(output, reference) -> tuple[float, float]:
-    """(cosine similarity, mean squared error) of two tensors or arrays, in float64, as the demonstration prints them."""
+    """(cosine similarity, mean squared error) of two tensors or arrays, in float64, as the demonstration prints
+    them.
+    """
     import numpy as np
 
     a, b = (

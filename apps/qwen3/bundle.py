@@ -139,7 +139,8 @@ def comparison(measured: Bundle, predicted: Prediction) -> str:
     )
     c = measured.configuration
     head = (
-        f"Qwen3-{c['size']}, {c['layers']} layers, {c['seq']:,} tokens, {c['dtype']}, {c['attention']} attention on {c['target']}: "
+        f"Qwen3-{c['size']}, {c['layers']} layers, {c['seq']:,} tokens, {c['dtype']}, "
+        f"{c['attention']} attention on {c['target']}: "
         f"{len(measured.latency_s)} runs"
     )
     text = str(Table(head, ("", "measured", "predicted", "error"), tuple(rows), (1, 2, 3)))

@@ -38,7 +38,9 @@ HATCHES = {
 
 
 def time_by_part(predictions: Sequence[Prediction], output: str | Path, theme: palette.Theme = "light") -> None:
-    """One bar per prediction, cut into the parts of the model: above in time, the measured one beside it, below in shares."""
+    """One bar per prediction, cut into the parts of the model: above in time, the measured one beside it, below in
+    shares.
+    """
     surface = palette.SURFACES[theme]
     names = sorted(
         dict.fromkeys(part for p in predictions for part in p.by_part()),
@@ -108,7 +110,9 @@ def time_by_part(predictions: Sequence[Prediction], output: str | Path, theme: p
 def operators_under_the_roof(
     predictions: Sequence[Prediction], output: str | Path, theme: palette.Theme = "light"
 ) -> None:
-    """Every operator as a point, as large as its time: intensity (FLOP per HBM byte) against rate, under the chip's roof."""
+    """Every operator as a point, as large as its time: intensity (FLOP per HBM byte) against rate, under the chip's
+    roof.
+    """
     surface = palette.SURFACES[theme]
     machine = load_machine(predictions[0].target)
     peaks = machine.tensor.peak_flops_per_s
@@ -164,7 +168,9 @@ def operators_under_the_roof(
 
 
 def growth(predictions: Sequence[Prediction], output: str | Path, theme: palette.Theme = "light") -> None:
-    """Time against length, both axes logarithmic, one line per attention and number of layers; measured points as crosses."""
+    """Time against length, both axes logarithmic, one line per attention and number of layers; measured points as
+    crosses.
+    """
     surface = palette.SURFACES[theme]
     with style.figure(9, 6, theme) as fig:
         ax = fig.subplots()

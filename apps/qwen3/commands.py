@@ -45,7 +45,7 @@ def swap(
         Path | None, typer.Option(metavar="CHECKOUT", help="Use attention_cte of this nki-library.")
     ] = None,
 ) -> None:
-    """Run the Transformers model twice on this computer, with eager attention and with a kernel in the simulator, and compare."""
+    """Run the Transformers model here, with eager attention and with a kernel in the simulator, and compare."""
     _needs_transformers()
     import torch
 
@@ -64,7 +64,8 @@ def swap(
         output = model(input_ids=ids, use_cache=False).last_hidden_state
     cosine, mse = attention.agreement(output, reference)
     print(
-        f"Qwen3-{size}, {layers} layers, {seq} tokens, {dtype}: attention by {kernel.__name__}, {len(launches)} launches"
+        f"Qwen3-{size}, {layers} layers, {seq} tokens, {dtype}: "
+        f"attention by {kernel.__name__}, {len(launches)} launches"
     )
     print(f"cosine similarity {cosine:.6f}, mean squared error {mse:.3g} against eager attention")
 

@@ -1,12 +1,14 @@
 """Operators -> launches of the kernels of kernels/: what a compiler makes of the graph, under a stated rule of fusion.
 
     none       every operator of the graph is a kernel of its own, its operands and result in HBM; a softmax is the five
-               operators the framework's compiler front end spells it out to (maximum, subtract, exponential, sum, divide)
+               operators the framework's compiler front end spells it out to (maximum, subtract, exponential, sum,
+               divide)
     pointwise  neighbouring element-wise operators share a pass: what only they use stays on chip
     rows       reductions over rows join as well, where a row fits in SBUF: a softmax or a norm is one pass
 
-Under every rule: views cost nothing, copies that change nothing are dropped, operators on small constants are computed at
-compile time, weights are laid out as the matmul wants them, and a gather that takes everything in order is a view.
+Under every rule: views cost nothing, copies that change nothing are dropped, operators on small constants are
+computed at compile time, weights are laid out as the matmul wants them, and a gather that takes everything in order
+is a view.
 """
 
 from __future__ import annotations
@@ -77,7 +79,9 @@ class Launch:
 
 @dataclass
 class Op:
-    """An operator in the terms of the kernels, before fusion.  Element-wise ones are chains of (operator, operands, result)."""
+    """An operator in the terms of the kernels, before fusion.  Element-wise ones are chains of (operator, operands,
+    result).
+    """
 
     kind: str  # "chain", "matmul", "copy", "transpose", "concat", "gather", "attention"
     out: View
@@ -301,7 +305,9 @@ def _softmax(node: Node) -> list[Op]:
 
 
 def _fuse(ops: list[Op], result: str, *, rows: bool) -> list[Op]:
-    """Join an element-wise operator with the chain that feeds it, where nothing outside needs the chain to end earlier."""
+    """Join an element-wise operator with the chain that feeds it, where nothing outside needs the chain to end
+    earlier.
+    """
     users: dict[str, list[int]] = {}
     for i, op in enumerate(ops):
         for v in op.inputs:

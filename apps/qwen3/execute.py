@@ -42,7 +42,9 @@ def shapes(launch: Launch) -> list[Any]:
 def run(
     graph: Graph, launches: list[Launch], model: Any, inputs: Mapping[str, np.ndarray], *, target: str = "trn2"
 ) -> np.ndarray:
-    """Every launch with values, one after the other on the simulated chip: the model's output as its kernels compute it."""
+    """Every launch with values, one after the other on the simulated chip: the model's output as its kernels compute
+    it.
+    """
     import simcore
 
     memory: dict[str, np.ndarray] = {name: np.ascontiguousarray(a).reshape(-1) for name, a in inputs.items()}
@@ -75,7 +77,9 @@ def _weight(graph: Graph, parameters: Mapping[str, Any], base: str) -> np.ndarra
 
 
 def to_numpy(tensor: Any) -> np.ndarray:
-    """A torch tensor as NumPy, with the chip's dtypes: bfloat16 stays, 64-bit integers become 32-bit, booleans bytes."""
+    """A torch tensor as NumPy, with the chip's dtypes: bfloat16 stays, 64-bit integers become 32-bit, booleans
+    bytes.
+    """
     import ml_dtypes
     import torch
 

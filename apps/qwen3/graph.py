@@ -1,9 +1,9 @@
 """The model's own operator graph: Transformers' code exported at full shape, without weights and without memory.
 
 torch.export runs the model on tensors that have a shape but no storage, so 16,384 tokens and [16, 16384, 16384] scores
-cost nothing.  What comes back is a list of ATen operators; here it becomes nodes over *views*: every tensor is described
-by the storage it lies in (named after the node that produced it), its shape and its strides, so that reshapes, permutes
-and slices are seen for what they are: no work.
+cost nothing.  What comes back is a list of ATen operators; here it becomes nodes over *views*: every tensor is
+described by the storage it lies in (named after the node that produced it), its shape and its strides, so that
+reshapes, permutes and slices are seen for what they are: no work.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class View:
 
 @dataclass(frozen=True)
 class Node:
-    """One operator: ATen name without overload, operands (views or plain values), result, and the module it is part of."""
+    """One operator: ATen name without overload, operands (views or plain values), result, and the module it is part
+    of.
+    """
 
     name: str
     op: str
@@ -79,7 +81,9 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Operators in order; storages that exist before the first one: weights, inputs, folded constants (with their values)."""
+    """Operators in order; storages that exist before the first one: weights, inputs, folded constants (with their
+    values).
+    """
 
     nodes: tuple[Node, ...]
     weights: dict[str, str]  # storage -> parameter name in the model
@@ -101,8 +105,8 @@ def export(
 ) -> Graph:
     """The graph of a prefill of `length` tokens, or with `decode` of one token after `length - 1` cached ones.
 
-    attention is "eager", or "flash" for the kernel behind Transformers' attention interface (one node `simcore.attention`
-    with the adapter's own reshapes around it).
+    attention is "eager", or "flash" for the kernel behind Transformers' attention interface (one node
+    `simcore.attention` with the adapter's own reshapes around it).
     """
     import torch
 
@@ -137,7 +141,9 @@ def _wrapped(model):
     from transformers import DynamicCache
 
     class Encoder(torch.nn.Module):
-        """ids, attention mask and cached keys and values in; hidden states (and in decoding new keys and values) out."""
+        """ids, attention mask and cached keys and values in; hidden states (and in decoding new keys and values)
+        out.
+        """
 
         def __init__(self):
             super().__init__()

@@ -1,9 +1,9 @@
 """Launches -> times on a machine model, added up.
 
-A launch is captured for timing only and simulated at full size.  Launches with the same kernel, shapes and arguments take the
-same time, so each kind is simulated once: the layers of a model repeat each other exactly.  Each launch is one entry of the
-executed program, so between two of them lies what the machine file gives for starting a kernel inside a loaded program, and
-the whole program starts once.
+A launch is captured for timing only and simulated at full size.  Launches with the same kernel, shapes and arguments
+take the same time, so each kind is simulated once: the layers of a model repeat each other exactly.  All
+launches of a model are one program on the chip: it starts once (the machine file's fixed device time), and one kernel
+begins when the one before it has ended, because it reads its results from HBM.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Row:
 class Prediction:
     """A model on a chip.  `device_ps` is the time on the device for one batch; nothing of the host is in it.
 
-    ideal_ps  by part: the least time its work allows, matmuls at the Tensor engine's peak and what goes into and comes out
-              of the part moved once at the DMA engines' rate, whichever is longer
+    ideal_ps  by part: the least time its work allows, matmuls at the Tensor engine's peak and what goes into and
+              comes out of the part moved once at the DMA engines' rate, whichever is longer
     """
 
     size: str
@@ -201,7 +201,8 @@ def predict(
 def kinds(of: Size, *, layers: int, rule: str, **graph: Any) -> tuple[list[Launch], list[int], dict[str, int]]:
     """The different launches of a model of `layers` layers, how often each occurs, and the bytes each part has to move.
 
-    Layers are alike: the graph of two is exported, and what the second adds to the first is counted for every further one.
+    Layers are alike: the graph of two is exported, and what the second adds to the first is counted for every further
+    one.
     """
     few = min(layers, 2)
     length = graph["length"]

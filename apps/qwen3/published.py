@@ -1,7 +1,7 @@
 """The figures of the public demonstration: what a trn2 was measured to do.
 
-Qwen3-Embedding-0.6B cut to 4 layers, 16,384 tokens, batch 1, one NeuronCore: with the library's eager attention and with its
-attention replaced by an NKI flash kernel.  Used to check predictions, never to fit anything.
+Qwen3-Embedding-0.6B cut to 4 layers, 16,384 tokens, batch 1, one NeuronCore: with the library's eager attention and
+with its attention replaced by an NKI flash kernel.  Used to check predictions, never to fit anything.
 """
 
 from __future__ import annotations

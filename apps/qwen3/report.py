@@ -14,7 +14,10 @@ def title(p: Prediction) -> str:
     what = f"one token after {p.length - 1:,}" if p.decode else f"{p.length:,} tokens"
     batch = f", batch {p.batch}" if p.batch > 1 else ""
     layers = "layer" if p.layers == 1 else "layers"
-    return f"Qwen3-{p.size}, {p.layers} {layers}, {what}{batch}, {p.dtype}, {p.attention} attention on {p.target} (fusion: {p.rule})"
+    return (
+        f"Qwen3-{p.size}, {p.layers} {layers}, {what}{batch}, {p.dtype}, "
+        f"{p.attention} attention on {p.target} (fusion: {p.rule})"
+    )
 
 
 def operators(p: Prediction, most: int | None = None) -> Table:
@@ -96,7 +99,8 @@ def verdict(predictions: Sequence[Prediction]) -> list[str]:
     lines = []
     for p in predictions:
         line = (
-            f"{p.attention}: {format.time(p.device_ps)} on the device, {format.digits(p.prompts_per_second)} prompts/s"
+            f"{p.attention}: {format.time(p.device_ps)} on the device, "
+            f"{format.digits(p.prompts_per_second)} {'tokens' if p.decode else 'prompts'}/s"
         )
         m = measured_of(p)
         if m is None:
@@ -124,7 +128,8 @@ def speed_up(predictions: Sequence[Prediction]) -> list[str]:
     if a is not None and b is not None:
         host = f"{(eager.device_ps + a.host_ps) / (flash.device_ps + b.host_ps):.1f}x"
         text += (
-            f"; measured {a.device_ps / b.device_ps:.1f}x on the device, {b.prompts_per_second / a.prompts_per_second:.1f}x end to end "
+            f"; measured {a.device_ps / b.device_ps:.1f}x on the device, "
+            f"{b.prompts_per_second / a.prompts_per_second:.1f}x end to end "
             f"(with the measured time outside the device the prediction gives {host})"
         )
     return [text]

@@ -1,8 +1,8 @@
 """Iteration spaces: how an operator over strided tensors becomes tiles of 128 partitions.
 
-An operator visits every element of its result.  The result's dimensions are put in the order in which they lie in memory,
-neighbours that all operands walk through alike are merged, and what remains is cut into three: the free part of a tile
-(innermost, contiguous for the result), the partitions, and the loops around.
+An operator visits every element of its result.  The result's dimensions are put in the order in which they lie in
+memory, neighbours that all operands walk through alike are merged, and what remains is cut into three: the free part
+of a tile (innermost, contiguous for the result), the partitions, and the loops around.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ ENOUGH = 512
 
 @dataclass(frozen=True)
 class Space:
-    """`loops`, `partitions` (one size) and `free`, outermost first, and each operand's element strides over all of them."""
+    """`loops`, `partitions` (one size) and `free`, outermost first, and each operand's element strides over all of
+    them.
+    """
 
     loops: tuple[int, ...]
     partitions: tuple[int, ...]
@@ -31,7 +33,8 @@ class Space:
 def merged(
     shape: tuple[int, ...], strides: list[tuple[int, ...]], row: bool = False
 ) -> tuple[list[int], list[list[int]]]:
-    """Sizes (outermost first in the memory of operand 0) and strides per dimension, sizes of 1 dropped, neighbours joined.
+    """Sizes (outermost first in the memory of operand 0) and strides per dimension, sizes of 1 dropped, neighbours
+    joined.
 
     row  leave the last dimension of `shape` alone and innermost: something is reduced along it
     """
