@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def measure(
 
         timing_s, trace = best(lambda: capture(False), repeat)
         values_s = best(lambda: capture(True), 1)[0] if length <= values_up_to else None
-        simulate_s, timeline = best(lambda trace=trace: simcore.simulate(trace, machine), repeat)
+        simulate_s, timeline = best(partial(simcore.simulate, trace, machine), repeat)
         yield Row(
             length,
             len(trace),

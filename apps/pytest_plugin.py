@@ -11,6 +11,7 @@ The plugin is installed with simcore and costs nothing until it is used.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--nki"):
         from simcore.frontend import activate
 
-        names = activate()
-        names.__enter__()
-        config.add_cleanup(lambda: names.__exit__(None, None, None))
+        names = ExitStack()
+        names.enter_context(activate())
+        config.add_cleanup(names.close)
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from simcore.errors import SimcoreError
     from simcore.frontend import capture, profile
     from simcore.machine import Machine, load_machine
-    from simcore.profile import Comparison, compare, read_profile
+    from simcore.profile import read_profile
+    from simcore.profile.compare import Comparison, compare
     from simcore.schedule import simulate
     from simcore.timeline import Timeline
     from simcore.trace import Trace
@@ -33,8 +34,8 @@ _HOME = {
     "profile": "simcore.frontend",
     "Machine": "simcore.machine",
     "load_machine": "simcore.machine",
-    "Comparison": "simcore.profile",
-    "compare": "simcore.profile",
+    "Comparison": "simcore.profile.compare",
+    "compare": "simcore.profile.compare",
     "read_profile": "simcore.profile",
     "simulate": "simcore.schedule",
     "Timeline": "simcore.timeline",
