@@ -103,6 +103,7 @@ EFFECTS: dict[str, Effect] = {
     "panel waits": shows("chain"),
     "panel now": shows("moment"),
     "panel summary": shows("overview"),
+    "panel cost": shows("cost"),
     "next panel": shows("source"),
     "panels": Effect(lambda a, b, s: s.panels == "large"),
     "theme": Effect(lambda a, b, s: not s.inks.dark and s.app.theme == "simcore-light"),
@@ -331,10 +332,10 @@ async def test_resizing_to_any_size_draws(app):
 
 
 def test_run_refuses_in_sentences():
-    with pytest.raises(UsageError, match="one run, or two"):
+    with pytest.raises(UsageError, match="shows 1 to 8 runs"):
         tui.run([])
-    with pytest.raises(UsageError, match="it was given 3"):
-        tui.run([pipeline(1)] * 3)
+    with pytest.raises(UsageError, match="it was given 9"):
+        tui.run([pipeline(1)] * 9)
     with pytest.raises(UsageError, match="needs a terminal"):
         tui.run([pipeline(1)])
 

@@ -13,16 +13,19 @@ if TYPE_CHECKING:
 
 __all__ = ["TimelineApp", "run"]
 
-MOST_RUNS = 2
+MOST_RUNS = 8
 
 
 def run(timelines: list[Timeline], **options) -> None:
-    """Take over the terminal and show one timeline, or two on one axis.
+    """Take over the terminal and show one timeline, or a few on one axis.
 
-    Raises UsageError when there is no terminal, nothing to show, or more than two runs.
+    Raises UsageError when there is no terminal, nothing to show, or more than MOST_RUNS.
     """
     if not timelines or len(timelines) > MOST_RUNS:
-        raise UsageError(f"the terminal view shows one run, or two side by side; it was given {len(timelines)}")
+        raise UsageError(
+            f"the terminal view shows 1 to {MOST_RUNS} runs on one axis; it was given {len(timelines)} "
+            "(--launch N chooses one launch of a script)"
+        )
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(
             "the terminal view needs a terminal; use `simcore run` for a summary, or `simcore report` for a page"

@@ -109,6 +109,8 @@ KEYS: tuple[Key, ...] = (
         action="panel('moment')"),
     Key("5", "panel summary", "panel: each engine's busy time, share of the critical path, and what it idles for", LOOK,
         action="panel('overview')"),
+    Key("6", "panel cost", "panel: the machine's numbers behind the instruction's duration, with their sources", LOOK,
+        action="panel('cost')"),
     Key("tab", "next panel", "next panel", LOOK, action="next_panel"),
     Key("p", "panels", "panels larger, away, back", LOOK, action="panels"),
     Key("t", "theme", "next of simcore's themes (the command palette has all)", LOOK, action="app.theme"),

@@ -9,6 +9,7 @@ from textual.strip import Strip
 
 from simcore.viz.tui.inks import Inks, style
 from simcore.viz.tui.model import facts
+from simcore.viz.tui.model.cost import cost
 from simcore.viz.tui.model.now import moment
 from simcore.viz.tui.model.overview import overview
 from simcore.viz.tui.model.source import source
@@ -22,6 +23,7 @@ PANELS: dict[str, tuple[str, Callable[[View, int], list[facts.Line]]]] = {
     "chain": ("3 Waits", lambda view, height: facts.chain(view, max(height, 12))),
     "moment": ("4 Now", lambda view, height: moment(view)),
     "overview": ("5 Summary", lambda view, height: overview(view)),
+    "cost": ("6 Cost", lambda view, height: cost(view)),
 }
 """By name: title with its key, and its lines for a view and a height."""
 
