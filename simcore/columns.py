@@ -12,7 +12,7 @@ import json
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Self
 
 import numpy as np
 
@@ -50,16 +50,16 @@ class Columns:
     def __len__(self) -> int:
         return len(getattr(self, dataclasses.fields(self)[0].name))
 
-    def take(self, rows) -> "Columns":
+    def take(self, rows) -> Self:
         """The table of these rows (an index array, a slice or a boolean mask)."""
         return type(self)(**{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})
 
     @classmethod
-    def empty(cls) -> "Columns":
+    def empty(cls) -> Self:
         return cls(**{f.name: np.zeros(0, _DTYPES[str(f.type)]) for f in dataclasses.fields(cls)})
 
     @classmethod
-    def filled(cls, rows: int, **given) -> "Columns":
+    def filled(cls, rows: int, **given) -> Self:
         """A table of `rows` rows; columns not given hold 0 (or -1 where the name says it is an index)."""
         columns: dict[str, np.ndarray] = {}
         for field in dataclasses.fields(cls):
@@ -75,7 +75,7 @@ class Columns:
         return {f"{prefix}.{f.name}": getattr(self, f.name) for f in dataclasses.fields(self)}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray], prefix: str) -> "Columns":
+    def from_arrays(cls, arrays: dict[str, np.ndarray], prefix: str) -> Self:
         try:
             return cls(**{f.name: arrays[f"{prefix}.{f.name}"] for f in dataclasses.fields(cls)})
         except KeyError as e:
@@ -84,9 +84,8 @@ class Columns:
             raise FileError(f"the file is damaged: {e}") from None
 
 
-def index(default=None):
-    """A column that holds row numbers of some table, -1 for none."""
-    return dataclasses.field(metadata={"index": True})
+INDEX = {"index": True}
+"""`field(metadata=INDEX)`: a column that holds row numbers of some table, -1 for none."""
 
 
 # ------------------------------------------------------------------------------------------------ files

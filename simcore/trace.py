@@ -39,6 +39,8 @@ class Variant:
     """
 
     __slots__ = ("row", "index", "operands", "params", "present", "engine", "indexed", "_named", "__dict__")
+    engine: Any
+    resets_psum: tuple[int, ...]
 
     def __init__(self, row: Row, index: int, operands: tuple[Operand, ...], params: dict[str, Any], present: tuple[int, ...]):
         self.row, self.index, self.operands, self.params, self.present = row, index, operands, params, present

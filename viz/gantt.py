@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -137,7 +138,7 @@ def _engine_lane(ax: Axes, timeline: Timeline, engine: str, core: int, y: int, s
     for i, name in enumerate(opcodes[: len(_SHADES)]):
         shade = np.asarray(base) * (1 - _SHADES[i]) + np.asarray(background) * _SHADES[i]
         more = f" +{len(opcodes) - len(_SHADES)}" if i == len(_SHADES) - 1 and len(opcodes) > len(_SHADES) else ""
-        at = {
+        at: dict[str, Any] = {
             "xycoords": ax.get_yaxis_transform(),
             "textcoords": "offset points",
             "va": "center",
@@ -187,7 +188,7 @@ def _dma_lane(ax: Axes, timeline: Timeline, core: int, y: int, span, theme) -> N
     engines = max(16, len(np.unique(d.engine)))
     columns = 2000
     share = binning.shares_of(d.start_ps, d.end_ps, span, columns) / engines
-    edges = np.linspace(*span, columns + 1)
+    edges = np.linspace(span[0], span[1], columns + 1)
     color = palette.engine("DMA", theme)
     ax.fill_between(
         edges,
@@ -254,12 +255,12 @@ def _rects(ax: Axes, start, end, low, high, colors, *, edge=None, hatch: str = "
     corners = np.stack(
         [np.stack([start, low], 1), np.stack([end, low], 1), np.stack([end, high], 1), np.stack([start, high], 1)], 1
     ).astype(float)
-    linewidths = 0.0
+    linewidths = np.zeros(len(start))
     if edge is not None:  # a hairline between neighbours, where a bar is one instruction and wide enough to afford it
         linewidths = np.where(((end - start) > (edge[1][1] - edge[1][0]) / 400) & (edge[2] >= 0), 0.4, 0.0)
     ax.add_collection(
         PolyCollection(
-            corners,
+            list(corners),
             facecolors=colors,
             edgecolors=edge[0] if edge else "none",
             linewidths=linewidths,

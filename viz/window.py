@@ -80,4 +80,4 @@ class _Multiples(MaxNLocator):
         self.factor = factor
 
     def tick_values(self, vmin: float, vmax: float):
-        return super().tick_values(vmin / self.factor, vmax / self.factor) * self.factor
+        return np.asarray(super().tick_values(vmin / self.factor, vmax / self.factor)) * self.factor

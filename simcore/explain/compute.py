@@ -86,7 +86,7 @@ def _reduce_on_the_way(pairs: list[tuple[Step, Step]]):
 def _folds_into(chain: list[Step], readers, producers) -> Step | None:
     """The step before the chain's first that the chain's last instruction could do as well."""
     first, last = chain[0], chain[-1]
-    data = first.view(_INPUT.get(first.name, "data"))
+    data = first.find(_INPUT.get(first.name, "data"))
     if data is None:
         return None
     made = [p for p in producers.get(first, ()) if any(w.storage is data.storage for w in p.writes())]
@@ -108,8 +108,8 @@ def _can_fold(before: Step, chain: list[Step], last: Step) -> bool:
         )
         if last.name == "activation":  # func(scale * x + bias): two affine operators before it, if it has none itself
             own = (
-                last.view("scale") is not None or last.variant.params.get("scale", 1.0) not in (None, 1.0),
-                last.view("bias") is not None or last.variant.params.get("bias") not in (None, 0, 0.0),
+                last.find("scale") is not None or last.variant.params.get("scale", 1.0) not in (None, 1.0),
+                last.find("bias") is not None or last.variant.params.get("bias") not in (None, 0, 0.0),
             )
             return affine and operators + sum(own) <= 2
         if last.name == "tensor_scalar":  # two operators at most
@@ -290,14 +290,11 @@ def _skip(steps: list[Step], copies: list[Step], readers, producers):
     def rewrite(sketch: Sketch) -> None:
         instead = {}
         for step in steps:
-            instead[step] = same(
-                sketch,
-                [
-                    p
-                    for p in producers.get(step, ())
-                    if step.view("data") is None or any(w.storage is step.view("data").storage for w in p.writes())
-                ],
-            )
+            data = step.find("data")  # nc_transpose; a matmul that transposes reads the identity as well
+            made = [
+                p for p in producers.get(step, ()) if data is None or any(w.storage is data.storage for w in p.writes())
+            ]
+            instead[step] = same(sketch, made)
         for copy in copies:
             instead[copy] = [p for turn in producers.get(copy, ()) if turn in instead for p in instead[turn]]
         gone = {*steps, *copies}

@@ -53,7 +53,12 @@ class Step:
     def writes(self) -> list[View]:
         return [v for o, v in self.operands() if "w" in o.access]
 
-    def view(self, name: str) -> View | None:
+    def view(self, name: str) -> View:
+        """The region of an operand the instruction always has."""
+        return next(v for o, v in self.operands() if o.name == name)
+
+    def find(self, name: str) -> View | None:
+        """The region of an operand that may be missing or a number."""
         return next((v for o, v in self.operands() if o.name == name), None)
 
     @property
@@ -63,11 +68,16 @@ class Step:
     @property
     def is_load(self) -> bool:
         """A DMA from HBM to the chip."""
-        return self.is_dma and self.writes()[0].layout.on_chip and not self.reads()[0].layout.on_chip
+        return self._copies and self.writes()[0].layout.on_chip and not self.reads()[0].layout.on_chip
 
     @property
     def is_store(self) -> bool:
-        return self.is_dma and not self.writes()[0].layout.on_chip and self.reads()[0].layout.on_chip
+        return self._copies and not self.writes()[0].layout.on_chip and self.reads()[0].layout.on_chip
+
+    @property
+    def _copies(self) -> bool:
+        """A DMA whose addresses are known: a gather may load something else every time."""
+        return self.is_dma and not any(v.layout.indirect for v in self.views)
 
     def __repr__(self) -> str:
         return f"<{self.index} {self.variant!r}>"
@@ -170,7 +180,10 @@ class Sketch:
         variants: dict[Variant, int] = {}
         layouts: dict[int, int] = {}
         regions: dict[tuple[int, int, int], int] = {}
-        storage_col, layout_col, offset_col, layout_list = [], [], [], []
+        layout_list: list[Layout] = []
+        storage_col: list[int] = []
+        layout_col: list[int] = []
+        offset_col: list[int] = []
         access, start, variant_col = [], [0], []
         for step in self.steps:
             variant_col.append(variants.setdefault(step.variant, len(variants)))
@@ -225,9 +238,7 @@ def renumbered(v: Variant, index: int) -> Variant:
 
 def _copy(v: Variant, index: int, operands, params) -> Variant:
     new = Variant(v.row, index, operands, params, v.present)
-    new.engine = v.engine
-    if hasattr(v, "resets_psum"):
-        new.resets_psum = v.resets_psum
+    new.engine, new.indexed, new.resets_psum = v.engine, v.indexed, v.resets_psum
     return new
 
 
