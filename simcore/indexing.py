@@ -278,6 +278,8 @@ def access_pattern(t: Tensor, pattern, offset, scalar_offset, vector_offset, ind
         start = int(offset)
     pitch = storage.pitch * storage.dtype.itemsize // dt.itemsize
     size = storage_elements(storage, dt)
+    if t.buffer.on_chip and steps and steps[0] != pitch and steps[0] == math.prod(t.shape[1:]) * t.dtype.itemsize // dt.itemsize:
+        steps = (pitch, *steps[1:])      # one partition on, said in elements of the view instead of the tile it was cut from
     if t.buffer.on_chip and counts and counts[0] > 1 and steps[0] not in (0, pitch):
         raise KernelError(f"the first step of an on-chip access pattern must be the tile's {pitch} elements per partition, not {steps[0]}")
     if vector_offset is not None:

@@ -131,6 +131,10 @@ def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: in
                 _, _, at, n = heapq.heappop(alive)
                 arena.give(at, n)
             start = arena.take(need)
+            while start is None and alive and alive[0][0] == born:      # written where its last input was read
+                _, _, at, n = heapq.heappop(alive)
+                arena.give(at, n)
+                start = arena.take(need)
             if start is None:
                 _overflow(trace, p, tiles, s, buffer, size, need)
             heapq.heappush(alive, (died, s.id, start, need))
