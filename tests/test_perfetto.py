@@ -282,6 +282,15 @@ def test_several_timelines_share_one_clock(tmp_path, processor):
     assert tp.sql("select count(*) from flow") == [(10,)]       # ids of the two do not meet
 
 
+def test_kernels_of_several_start_together(profile, tmp_path, processor):
+    """A measured kernel begins after the runtime's set-up; the simulated one beside it is moved to the same moment."""
+    write([small(), profile], tmp_path / "a.pftrace")
+    tp = processor.load((tmp_path / "a.pftrace").read_bytes())
+    first = tp.sql("select min(s.ts) from slice s join track t on t.id = s.track_id join track p on p.id = t.parent_id "
+                   "where p.name = 'toy NeuronCore 0'")
+    assert first == [(profile.totals["kernel_start_ps"] // 1000,)]
+
+
 def test_same_bytes_every_time_and_gzip(tmp_path, processor):
     for name in ("a.pftrace", "b.pftrace", "a.pftrace.gz", "b.pftrace.gz"):
         write_perfetto(small(), tmp_path / name)

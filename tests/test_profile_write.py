@@ -172,7 +172,8 @@ def test_split_missing_and_renamed(tmp_path):
     folder = write_parquet(t, tmp_path / "data" / "profiles" / "global" / "k@latest")
     i = pl.read_parquet(folder / "Instruction.parquet")
     epoch = 1_700_000_000_000_000_000
-    i = i.with_columns(pl.col("start_ts") + epoch).drop("end_ts", "evt_wait_time_ns", "raw_flops", "timeline_track")
+    i = i.with_columns(pl.col("start_ts", "dma_trigger_start_ts", "dma_trigger_end_ts") + epoch)
+    i = i.drop("end_ts", "evt_wait_time_ns", "raw_flops", "timeline_track")
     i[:4].write_parquet(folder / "Instruction_0.parquet")
     i[4:].write_parquet(folder / "Instruction_1.parquet")
     for name in ("Instruction", "Flow", "DmaPacket", "Metadata", "Summary", "SbufUsage", "Throttle", "HbmUsage",
@@ -181,6 +182,7 @@ def test_split_missing_and_renamed(tmp_path):
     back = read_profile(tmp_path / "data")
     same_rows(t, back, ("start_ps", "end_ps", "engine", "hbm_read_bytes", "elements"))
     assert not len(back.dma) and not len(back.dependences) and back.name == "k"
+    same_rows(t, back, ("done_ps",))          # Instruction itself says when the DMA it triggered was done
 
 
 def test_writing_again_leaves_no_old_piece_and_other_files_alone(tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from simcore.analysis import span_ps
 from simcore.profile.counters import derived_counters
 from simcore.timeline import CAUSES, ENGINES, MEMORIES, Timeline
 from simcore.viz.perfetto_proto import Argument, Trace, Track
@@ -24,7 +25,7 @@ _BYTES = tuple(f"{memory}_{way}_bytes" for memory in ("hbm", "sbuf", "psum") for
 
 
 def write(timelines: Timeline | Sequence[Timeline], output: str | Path, *, flows: bool = True) -> Path:
-    """Write one timeline, or several under one clock, as `.pftrace` (gzip where the name ends in .gz)."""
+    """Write one timeline, or several whose kernels start together, as `.pftrace` (gzip where the name ends in .gz)."""
     if isinstance(timelines, Timeline):
         timelines = [timelines]
     output = Path(output)
@@ -50,13 +51,16 @@ def write_perfetto(timeline: Timeline, path: str | Path, *, flows: bool = True) 
 def _write_all(file, timelines: Sequence[Timeline], flows: bool) -> None:
     trace = Trace(file)
     next_flow = 1
-    for timeline in timelines:
-        next_flow = _Writer(trace, timeline, next_flow, several=len(timelines) > 1).write(flows)
+    several = len(timelines) > 1
+    begins = [span_ps(timeline)[0] if several else 0 for timeline in timelines]
+    for timeline, begin in zip(timelines, begins):
+        # a measured kernel starts after the runtime's set-up, which nobody may cut off: the others wait for it
+        next_flow = _Writer(trace, timeline, next_flow, several, max(begins) - begin).write(flows)
 
 
 class _Writer:
-    def __init__(self, trace: Trace, timeline: Timeline, first_flow: int, several: bool):
-        self.trace, self.timeline, self.first_flow = trace, timeline, first_flow
+    def __init__(self, trace: Trace, timeline: Timeline, first_flow: int, several: bool, later_ps: int):
+        self.trace, self.timeline, self.first_flow, self.later_ps = trace, timeline, first_flow, later_ps
         self.prefix = f"{timeline.name} " if several else ""
         self.lines: dict[int, str] = {}
         self.texts = {name: text.splitlines() for name, text in timeline.sources.items()}
@@ -76,6 +80,10 @@ class _Writer:
         self._counters()
         return used
 
+    def _ns(self, ps) -> np.ndarray:
+        """Whole nanoseconds, each time rounded by itself (order is kept, so lanes stay free of overlaps)."""
+        return (np.asarray(ps, np.int64) + (self.later_ps + 500)) // 1000
+
     # -------------------------------------------------------------------------------- engines
 
     def _engine(self, root: Track, name: str, rank: int, core: int) -> None:
@@ -86,7 +94,7 @@ class _Writer:
             # as the vendor does: a MATMUL row lasts as long as its result takes, so they get a track of their own
             matmul = np.array([op.startswith("MATMUL") for op in t.opcodes] or [False], bool)
             rows = rows[matmul[t.instructions.opcode[rows]] == (name == "TensorMatrix")]
-        start, end = _ns(t.instructions.start_ps[rows]), _ns(t.instructions.end_ps[rows])
+        start, end = self._ns(t.instructions.start_ps[rows]), self._ns(t.instructions.end_ps[rows])
         for lane in _lanes(start, end):
             track = self.trace.track(name, parent=root, rank=rank)
             for i in lane:
@@ -142,7 +150,7 @@ class _Writer:
         for engine in np.unique(d.engine[mine]):
             rows = mine[d.engine[mine] == engine]
             rows = rows[np.argsort(d.start_ps[rows], kind="stable")]
-            start, end = _ns(d.start_ps[rows]), _ns(d.end_ps[rows])
+            start, end = self._ns(d.start_ps[rows]), self._ns(d.end_ps[rows])
             for lane in _lanes(start, end):
                 track = self.trace.track(f"DMA Engine {engine}", parent=group, rank=int(engine) + 1)
                 for i in lane:
@@ -177,7 +185,7 @@ class _Writer:
                                  about="share of its clock the Tensor engine may use; 0 where nothing was recorded")
         until = None
         for row in rows:
-            start, end = int(_ns(c.start_ps[row])), int(_ns(c.end_ps[row]))
+            start, end = int(self._ns(c.start_ps[row])), int(self._ns(c.end_ps[row]))
             if until is not None and until < start:
                 track.count(until, 0.0)
             track.count(start, 100 * int(c.k[row]) / max(int(c.n[row]), 1))
@@ -193,7 +201,7 @@ class _Writer:
         for rank, (name, counter) in enumerate(counters.items(), 1):
             unit = next((u for end, u in _UNITS.items() if name.endswith(end)), name.rsplit(" ", 1)[-1])
             track = self.trace.track(name, parent=group, rank=rank, unit=unit)
-            for when, what in zip(_ns(counter.time_ps).tolist(), counter.value.tolist()):
+            for when, what in zip(self._ns(counter.time_ps).tolist(), counter.value.tolist()):
                 track.count(when, what)
 
 
@@ -265,11 +273,6 @@ class _Groups:
         if key + 1 >= len(self.begin):
             return []
         return self.value[self.begin[key]:self.begin[key + 1]].tolist()
-
-
-def _ns(ps):
-    """Whole nanoseconds, each time rounded by itself (order is kept, so lanes stay free of overlaps)."""
-    return (np.asarray(ps, np.int64) + 500) // 1000
 
 
 def _lanes(start: np.ndarray, end: np.ndarray) -> list[list[int]]:

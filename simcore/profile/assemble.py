@@ -73,6 +73,7 @@ class Rows:
     site: array = field(default_factory=_q)
     start: array = field(default_factory=_q)
     duration: array = field(default_factory=_q)
+    done: array = field(default_factory=_q)          # when a trigger's transfer is done, 0 unknown; empty: not said
     wait: array = field(default_factory=_q)
     transpose: array = field(default_factory=_q)
     elements: array = field(default_factory=_q)
@@ -131,6 +132,8 @@ def assemble(rows: Rows, *, name: str, target: str, totals: dict[str, int], info
         **{name: _np(column)[order] for name, column in rows.traffic.items()},
     )
     columns = {f: getattr(table, f).copy() for f in Instructions.__dataclass_fields__}
+    if len(rows.done):
+        columns["done_ps"] = np.maximum(columns["done_ps"], _np(rows.done)[order])
     texts = [strings[i] for i in columns["operands"]]
     names = [opcodes[i] for i in columns["opcode"]]
 

@@ -151,7 +151,7 @@ class _Reader:
             "Instruction", "start_ts", "end_ts", "duration_ns", "engine", "timeline_track", "pcore_idx", "opcode",
             "operands", "id", "evt_wait_time_ns", "nki_source_location", "bir_debug_info_source_location",
             "tensor_instruction_type", "tensor_elements", "raw_flops", "flops_transpose", "scalar_activation_fn",
-            *TRAFFIC)
+            "dma_trigger_end_ts", *TRAFFIC)
         if t is None:
             return
         engines = [_ENGINE.get(str(e or track).lower()) for e, track in
@@ -182,6 +182,8 @@ class _Reader:
         _fill(rows.engine, np.array(engines, np.int64))
         _fill(rows.start, _ps(start - self.base))
         _fill(rows.duration, _ps(duration))
+        done = number("dma_trigger_end_ts")
+        _fill(rows.done, _ps(np.where(done > 0, done - self.base, 0)))
         _fill(rows.wait, number("evt_wait_time_ns"))
         _fill(rows.elements, elements)
         _fill(rows.transpose, transpose)
