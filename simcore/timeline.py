@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from simcore.columns import Columns, f64, i8, i16, i32, i64, index, read_bundle, write_bundle
+from simcore.columns import INDEX, Columns, f64, i8, i16, i32, i64, read_bundle, write_bundle
 from simcore.errors import FileError
 
 ENGINES = ("Tensor", "Vector", "Scalar", "GpSimd", "Sync")
@@ -60,16 +60,16 @@ class Instructions(Columns):
     core: i8                      # physical core
     engine: i8                    # index into ENGINES
     opcode: i16                   # index into Timeline.opcodes
-    operands: i32 = index()       # index into Timeline.strings: operand text
-    site: i32 = index()           # index into Timeline.sites
-    source_row: i32 = index()     # row of the Trace (simulated) or the profiler's id (measured)
+    operands: i32 = field(metadata=INDEX)       # index into Timeline.strings: operand text
+    site: i32 = field(metadata=INDEX)           # index into Timeline.sites
+    source_row: i32 = field(metadata=INDEX)     # row of the Trace (simulated) or the profiler's id (measured)
     start_ps: i64 = field()
     end_ps: i64 = field()         # the engine is occupied from start to end
     done_ps: i64 = field()        # its result may be used (DMA triggers: completion of the transfer)
     wait_cause: i8 = field()      # index into CAUSES: what it waited for last
-    wait_on: i32 = index()        # row it waited for
+    wait_on: i32 = field(metadata=INDEX)        # row it waited for
     wait_ps: i64 = field()        # how long its engine stood idle before it for that reason
-    dtype: i8 = index()           # index into Timeline.dtypes: dtype of the arithmetic, for ceilings
+    dtype: i8 = field(metadata=INDEX)           # index into Timeline.dtypes: dtype of the arithmetic, for ceilings
     elements: i64 = field()       # multiply-adds, MATMUL only
     flops: i64 = field()          # arithmetic operations (2 per multiply-add)
     hbm_read_bytes: i64 = field()
@@ -87,7 +87,7 @@ class DmaTransfers(Columns):
     core: i8
     engine: i16                   # 0..15 within the core
     queue: i16                    # index into Timeline.queues
-    instruction: i32 = index()    # row of Instructions that triggered it
+    instruction: i32 = field(metadata=INDEX)    # row of Instructions that triggered it
     start_ps: i64 = field()
     end_ps: i64 = field()
     read_bytes: i64 = field()
@@ -101,8 +101,8 @@ class DmaTransfers(Columns):
 class Dependences(Columns):
     """Edges between rows of Instructions: `consumer` could not start before `producer` was done."""
 
-    producer: i32 = index()
-    consumer: i32 = index()
+    producer: i32 = field(metadata=INDEX)
+    consumer: i32 = field(metadata=INDEX)
     cause: i8 = field()           # index into CAUSES
 
 

@@ -27,15 +27,19 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 from simcore.errors import NkiValidationError
 from simcore.timeline import ENGINES
 
 # operand roles, written as annotations of a row's signature
-Write, Read, Update = "w", "r", "rw"
-ReadOrScalar = WriteOrNone = UpdateOrNone = None      # a tensor is an operand; a number or None is an immediate
-ReadMany = None                                        # a list of tensors, each an operand
+Write: TypeAlias = Any
+Read: TypeAlias = Any
+Update: TypeAlias = Any
+ReadOrScalar: TypeAlias = Any       # a tensor is an operand; a number or None is an immediate
+WriteOrNone: TypeAlias = Any
+UpdateOrNone: TypeAlias = Any
+ReadMany: TypeAlias = Any           # a list of tensors, each an operand
 _ROLES = {"Write": "w", "Read": "r", "Update": "rw", "ReadOrScalar": "r", "WriteOrNone": "w", "UpdateOrNone": "rw", "ReadMany": "r"}
 
 
