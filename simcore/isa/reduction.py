@@ -33,11 +33,21 @@ def _(v):
     op = check_op(v, "op", kinds=("arithmetic", "bit", "logical"))
     require(op.reduce is not None, f"nisa.tensor_reduce: nl.{op.name} cannot reduce")
     ndim = len(v["data"].shape)
-    axes = reduced_axes(v.params["axis"], ndim)
+    axes = axes_for(v.params["axis"], v["data"].shape, v["dst"].free)
     require(0 not in axes, "nisa.tensor_reduce: axis 0 is the partition dimension; reduce it with a matmul or nisa.tensor_partition_reduce")
     require(not (v.params["negate"] and op.kind != "arithmetic"), f"nisa.tensor_reduce: negate needs an arithmetic operator, not nl.{op.name}")
     kept = math.prod(n for i, n in enumerate(v["data"].shape) if i not in axes and i != 0)
     require(v["dst"].free == kept, f"nisa.tensor_reduce: dst has {v['dst'].free} elements per partition; reducing {v['data'].shape} over {axes} leaves {kept}")
+
+
+def axes_for(axis, shape: tuple[int, ...], kept: int) -> tuple[int, ...]:
+    """The axes reduced when `kept` elements per partition remain: those named, or (as kernels of the first releases rely on)
+    everything from the one named on."""
+    axes = reduced_axes(axis, len(shape))
+    left = math.prod(n for i, n in enumerate(shape) if i and i not in axes)
+    if left != kept and kept == math.prod(shape[1:axes[0]]):
+        return tuple(range(axes[0], len(shape)))
+    return axes
 
 
 def reduced_axes(axis, ndim: int) -> tuple[int, ...]:
@@ -51,7 +61,7 @@ def _(dst, op, data, axis, negate):
     if op.kind != "bit":
         values = values.astype(np.float32)
     with np.errstate(all="ignore"):
-        out = op.reduce.reduce(values, axis=reduced_axes(axis, values.ndim))
+        out = op.reduce.reduce(values, axis=axes_for(axis, values.shape, dst.layout.free))
     if op.kind == "logical":
         out = out.astype(np.float32)
     dst.write(-out if negate else out)
