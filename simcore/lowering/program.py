@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from simcore.errors import CapacityError
 from simcore.isa.table import ENGINE_INDEX, Op
 from simcore.lowering.allocate import Placement, place
 from simcore.lowering.costs import ops_of
@@ -80,9 +81,7 @@ class Stream:
 
 def lower(trace: Trace, machine: Machine) -> Program:
     """Costs, addresses and dependences.  Raises CapacityError when a memory cannot hold the tiles alive at once."""
-    if trace.info.get("dialect") == LEGACY:
-        trace = privatize(trace)
-    units = units_of(trace, machine, *dependences(trace))
+    trace, units, placement = _plan(trace, machine)
     kinds, kind = _kinds(trace, units)
     variant_ops = [ops_of(trace.variants[v], machine, times, argument, psum) for v, times, argument, psum in kinds]
     ops = [o for mine in variant_ops for o in mine]
@@ -97,7 +96,6 @@ def lower(trace: Trace, machine: Machine) -> Program:
     core = trace.core[units.row]
     stream, streams = _streams(core, kind, variant_ops)
 
-    placement = place(trace, machine, units)
     producer, consumer, cause = _with_reuse(trace, units, placement, stream)
     soft = _soft(producer, consumer, cause, stream, streams)
     table = {name: np.array(column, np.int64) for name, column in _bytes(trace, kinds, variant_ops).items()}
@@ -111,6 +109,23 @@ def lower(trace: Trace, machine: Machine) -> Program:
         flops=np.array([o.flops for o in ops], np.int64), placement=placement,
         occupancy=_occupancy(trace, placement, first_chip, last_chip), **table,
     )
+
+
+def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
+    """Units and addresses.  The older compiler keeps fewer loads for later when they do not fit."""
+    if trace.info.get("dialect") != LEGACY:
+        units = units_of(trace, machine, *dependences(trace))
+        return trace, units, place(trace, machine, units)
+    renamed = privatize(trace)
+    edges = dependences(renamed)
+    for room in (1.0, 0.5, 0.1):
+        units = units_of(renamed, machine, *edges, room)
+        try:
+            return renamed, units, place(renamed, machine, units)
+        except CapacityError:
+            continue
+    units = units_of(trace, machine, *dependences(trace), 0.0)
+    return trace, units, place(trace, machine, units)
 
 
 def _kinds(trace: Trace, units: Units) -> tuple[list[tuple[int, int, bool, int]], np.ndarray]:

@@ -8,6 +8,7 @@ rewrites loops first; what the profiles show of it is modelled here, by structur
 - copies PSUM -> SBUF that fill neighbouring parts of one tile become one copy, of up to a bank; their PSUM tiles share a bank;
 - instructions of one value per partition (row maxima, sums, reciprocals) of neighbouring iterations become one;
 - transfers of one source line that are alike and small become one, of up to `merge_bytes`;
+- an instruction whose inputs have not changed since its line ran last is left out;
 - a load of what an earlier load has brought from an argument the kernel does not write is left out, when not much else
   was loaded in between.
 """
@@ -25,6 +26,7 @@ from simcore.tensor import psum, sbuf
 from simcore.trace import Trace
 
 LEGACY = "neuronxcc.nki"
+_PURE = ("tensor_tensor", "tensor_scalar", "activation", "memset", "iota", "reciprocal", "affine_select")
 
 
 @dataclass(eq=False)
@@ -48,17 +50,18 @@ class Units:
     bundles: list[list[int]] = field(default_factory=list)
 
 
-def units_of(trace: Trace, machine: Machine, producer, consumer, cause) -> Units:
-    """Units of a trace, with the dependences between units."""
+def units_of(trace: Trace, machine: Machine, producer, consumer, cause, room: float = 1.0) -> Units:
+    """Units of a trace, with the dependences between units.  room: share of the usual memory for loads kept for later."""
     n = len(trace)
     identity = np.arange(n)
     if trace.info.get("dialect") != LEGACY or not n:
         return Units(identity, identity, np.ones(n, np.int64), producer, consumer, cause)
-    return _Rewriter(trace, machine, producer, consumer, cause).rewrite()
+    return _Rewriter(trace, machine, producer, consumer, cause, room).rewrite()
 
 
 class _Rewriter:
-    def __init__(self, trace: Trace, machine: Machine, producer, consumer, cause):
+    def __init__(self, trace: Trace, machine: Machine, producer, consumer, cause, room: float):
+        self.room = int(room * machine.compiler.duplicate_bytes)
         self.trace, self.machine = trace, machine
         self.n = len(trace)
         self.group = list(range(self.n))                 # union: instruction -> the group's first
@@ -72,12 +75,16 @@ class _Rewriter:
         self.in_psum: set[int] = set()
         self.bundles: list[list[int]] = []
         self.members: dict[int, list[int]] = {}
+        self.writes: dict[int, int] = {}                 # per storage: how many instructions write it
+        for s in trace.region_storage[trace.access[accesses(trace)[2]]].tolist():
+            self.writes[s] = self.writes.get(s, 0) + 1
 
     def rewrite(self) -> Units:
         compiler = self.machine.compiler
         by_site: dict[tuple[int, int], list[int]] = {}
         for i in range(self.n):
             by_site.setdefault((int(self.trace.site[i]), int(self.trace.variant[i])), []).append(i)
+        self._drop_repeats()
         self._drop_loads()
         copies = [self._psum_copy(i) for i in range(self.n)]
         banks = compiler.forward_banks
@@ -158,12 +165,8 @@ class _Rewriter:
 
     def _drop_loads(self) -> None:
         """Leave out loads of what is in SBUF already."""
-        trace = self.trace
-        written = {int(s) for s in trace.region_storage[trace.access[self._writes()]]}
-        writes: dict[int, int] = {}
-        for s in trace.region_storage[trace.access[self._writes()]].tolist():
-            writes[s] = writes.get(s, 0) + 1
-        room, loaded = self.machine.compiler.duplicate_bytes, 0
+        trace, writes = self.trace, self.writes
+        room, loaded = self.room, 0
         first: dict[tuple[int, int], tuple[int, int]] = {}
         used: dict[tuple[int, int], int] = {}           # how much had been loaded when it was last used
         for i in range(self.n):
@@ -173,7 +176,7 @@ class _Rewriter:
             names = [o.name for o in v.operands]
             region = int(trace.regions(i)[names.index("src")])
             source, tile = int(trace.region_storage[region]), self._storage(i, names.index("dst"))
-            if source in written or writes.get(tile, 0) != 1 or trace.storages[tile].nbytes != v["dst"].nbytes:
+            if source in writes or writes.get(tile, 0) != 1 or trace.storages[tile].nbytes != v["dst"].nbytes:
                 continue
             key = (region, v["dst"].id)
             if key not in first or loaded - used[key] > room:
@@ -185,8 +188,29 @@ class _Rewriter:
             self.gone[i] = earlier
             self.same.append((place, tile))
 
-    def _writes(self) -> np.ndarray:
-        return accesses(self.trace)[2]
+    def _drop_repeats(self) -> None:
+        """Leave out instructions that would compute again what their line computed last time."""
+        trace = self.trace
+        last: dict[tuple[int, int], tuple[tuple[int, ...], int, int]] = {}
+        for i in range(self.n):
+            v = trace.variants[trace.variant[i]]
+            if v.name not in _PURE or len(v.writes) != 1:
+                continue
+            regions = trace.regions(i).tolist()
+            k = v.operands.index(v.writes[0])
+            tile = int(trace.region_storage[regions[k]])
+            if v.writes[0].access != "w" or self.writes.get(tile, 0) != 1 or trace.storages[tile].nbytes != v.writes[0].layout.nbytes:
+                continue
+            inputs = tuple(r for j, r in enumerate(regions) if j != k)
+            if any(self.writes.get(int(trace.region_storage[r]), 0) > 1 for r in inputs):
+                continue
+            key = (int(trace.site[i]), int(trace.variant[i]))
+            before = last.get(key)
+            if before is not None and before[0] == inputs:
+                self.gone[i] = before[1]
+                self.same.append((before[2], tile))
+            else:
+                last[key] = (inputs, i, tile)
 
     def _merge_copies(self, rows: list[int], copies, elements: int) -> None:
         """Neighbouring copies out of PSUM into one tile become one, up to a bank of elements, if all of them fit."""
