@@ -281,6 +281,20 @@ async def test_names_from_a_file_are_neither_markup_nor_escape_sequences():
         assert all(cell_len(line) == 120 for line in lines)
 
 
+async def test_a_panel_made_larger_shows_more_at_once(app):
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2")
+        await pilot.pause()
+        before = sum("nisa." in line for line in screen_text(app))
+        await pilot.press("p")
+        await pilot.pause()
+        panel = app.screen.query_one("#panel-source", Panel)
+        shown = [panel.render_line(y).text.strip() for y in range(panel.size.height)]
+        assert sum("nisa." in line for line in screen_text(app)) >= before
+        assert shown[0].startswith("pipeline.py:5") and all(shown[1:3]) and len(shown) > 8
+        assert "\n".join(shown[:6]) in "\n".join(line.strip() for line in screen_text(app))
+
+
 async def test_the_help_names_every_key(app):
     async with app.run_test(size=(108, 200)) as pilot:
         await pilot.press("question_mark")

@@ -458,10 +458,10 @@ def test_the_panel_of_an_instruction_says_what_why_and_where():
     said = text(facts.chosen(choose(view_of(pipeline(2)), Item(0, "instruction", 6))))
     for part in (
         "MATMUL on T Tensor   row 6 of 10",
-        "start    1.100000 µs",
-        "took     200 ns = 480 cycles of 2.40 GHz at 4/8 of its rate",
-        "waited   700 ns m dma: a DMA to complete",
-        "behind   DMA_DIRECT2D Y Sync at 900",
+        "start     1.100000 µs",
+        "took      200 ns = 480 cycles of 2.40 GHz at 4/8 of its rate",
+        "waited    700 ns m dma: a DMA to complete",
+        "behind    DMA_DIRECT2D Y Sync at 900",
         "16.8 MFLOP in bfloat16 (83.9 TFLOP/s)",
         "pipeline.py:6 in pipeline  nisa.nc_matmul(dst=acc, stationary=w, moving=tile)",
         "dst=fp32[128, 512]",
@@ -498,21 +498,21 @@ def test_the_chain_panel_goes_both_ways():
 def test_the_now_panel_is_a_debugger_for_time():
     said = text(moment(moves.at_time(view_of(pipeline(2)), 250 * NS)))
     for part in (
-        "Tensor    ▶ MATMUL  25 % done, 150 ns left",
-        "Vector    · idle  TENSOR_TENSOR in 250 ns  d data",
-        "DMA       · idle",
-        "SBUF      2.00 MiB",
+        "Tensor     ▶ MATMUL  25 % done, 150 ns left",
+        "Vector     · idle  TENSOR_TENSOR in 250 ns  d data",
+        "DMA        · idle",
+        "SBUF       2.00 MiB",
     ):
         assert part in said, said
     said = text(moment(moves.at_time(view_of(pipeline(2)), 100 * NS)))
-    assert "DMA       ▶ 16 of 16 engines" in said and "qSyncDynamicHW  16 in flight, 64.0 KiB, HBM→SBUF" in said
+    assert "DMA        ▶ 16 of 16 engines" in said and "qSyncDynamicHW  16 in flight, 64.0 KiB, HBM→SBUF" in said
 
 
 def test_the_now_panel_sums_up_a_marked_stretch():
     view = moves.step_time(moves.mark(view_of(pipeline(2))), 45)
     said = text(moment(view))
     assert "marked 900 ns" in said and "Tensor" in said and " 22 % busy  1 instruction start" in said
-    assert "DMA         50 % busy" in said, said
+    assert "DMA          50 % busy" in said, said
 
 
 def test_the_summary_panel_says_where_the_time_goes():

@@ -26,3 +26,22 @@ def free_path(folder: Path, name: str) -> Path:
         number += 1
         path = folder / f"{stem}-{number}.svg"
     return path
+
+
+def frame(timelines: list[Timeline], size: tuple[int, int] = (120, 40), keys: Sequence[str] = ()) -> str:
+    """One frame of the terminal view as SVG text, drawn without a terminal; `keys` are pressed before.
+
+    size is (columns, rows); a key is named as textual does ("s", "enter", "question_mark").
+    """
+    from simcore.viz.tui.app import TimelineApp
+
+    async def draw() -> str:
+        app = TimelineApp(timelines)
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            await pilot.press(*keys)
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            return standalone(app.export_screenshot(title=timelines[0].name, simplify=True))
+
+    return asyncio.run(draw())

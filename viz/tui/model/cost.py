@@ -7,7 +7,7 @@ import re
 from simcore.errors import SimcoreError
 from simcore.timeline import Timeline
 from simcore.viz import format as fmt
-from simcore.viz.tui.model.facts import Line
+from simcore.viz.tui.model.facts import Line, line
 from simcore.viz.tui.model.view import View
 
 
@@ -29,7 +29,8 @@ def cost(view: View) -> list[Line]:
 
 
 def _basis(timeline: Timeline, source_row: int) -> list[Line]:
-    from simcore.lowering.numbers import basis  # only a simulated run needs the instruction table
+    from simcore.lowering.costs import free_elements  # only a simulated run needs the instruction table
+    from simcore.lowering.numbers import basis
     from simcore.machine import Machine
 
     trace = timeline.trace
@@ -50,17 +51,20 @@ def _basis(timeline: Timeline, source_row: int) -> list[Line]:
         )
     for section, cycles, ps in known.cycles:
         lines.append([(f"  {cycles:g} {section} cycles", ""), (f" = {fmt.time(ps, significant=5)}", "dim")])
-    lines.append([("from these numbers of ", "label"), (machine.name, "")])
+    per = (
+        f", N = {free_elements(variant)} elements per partition"
+        if any(" law:" in n.name for n in known.numbers)
+        else ""
+    )
+    lines.append([(f"from these numbers of {machine.name}{per}", "label")])
     used: dict[str, str] = {}
-    for number in known.numbers:
-        value = number.value if isinstance(number.value, str) else f"{number.value:g} {number.unit}".rstrip()
-        lines.append(
-            [(f"  {number.name}  ", ""), (value, "strong"), (f"   {number.kind}", ""), (f"  {number.source}", "dim")]
-        )
-        used |= {key: machine.sources[key] for key in re.findall(r"\w+", number.source) if key in machine.sources}
+    for n in known.numbers:
+        value = n.value if isinstance(n.value, str) else f"{n.value:,.10g} {n.unit}".replace(",", " ").rstrip()
+        lines.append(line(n.kind, f"{n.name}  ", (value, "strong"), (f"  {n.source}", "dim")))
+        used |= {key: machine.sources[key] for key in re.findall(r"\w+", n.source) if key in machine.sources}
     if used:
-        lines.append([("sources", "label")])
-        lines += [[(f"  {key}  ", ""), (meaning, "dim")] for key, meaning in used.items()]
+        lines.append([("where", "label")])
+        lines += [line(key, (meaning, "dim")) for key, meaning in used.items()]
     return lines
 
 

@@ -19,7 +19,7 @@ from simcore.viz.tui.model.view import View
 
 Line = list[tuple[str, str]]
 
-LABEL = 9
+LABEL = 10
 """Columns of the labels at the left of a panel."""
 
 
