@@ -159,8 +159,8 @@ class Blocks(Tile):
     def tensor(self):
         return self.whole().tensor()
 
-    def reshape(self, *shape) -> Tile:
-        return self.whole().reshape(*shape)
+    def reshape(self, *sizes, shape=None, **ignored) -> Tile:
+        return self.whole().reshape(*sizes, shape=shape)
 
 
 def fill_hbm(t: Tile, value) -> None:

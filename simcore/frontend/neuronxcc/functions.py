@@ -333,6 +333,38 @@ for _op in dict.fromkeys(OPERATORS.values()):
         _made = _activation(_op)
     if _made is not None:
         FUNCTIONS[_op.name] = Function(_op, _made)
+def floor(x, *, dtype=None, mask=None, **kwargs):
+    """Rounded down: a cast to integers and back rounds to nearest, and what came out larger is lowered by one."""
+    x = operand(_index_tile(x), "x")
+    near = copy(copy(x, dtype="int32", mask=mask), dtype="float32", mask=mask)
+    return subtract(near, FUNCTIONS["greater"](near, x, dtype="float32", mask=mask), dtype=result_dtype(dtype, x), mask=mask)
+
+
+def ceil(x, *, dtype=None, mask=None, **kwargs):
+    x = operand(_index_tile(x), "x")
+    near = copy(copy(x, dtype="int32", mask=mask), dtype="float32", mask=mask)
+    return add(near, FUNCTIONS["less"](near, x, dtype="float32", mask=mask), dtype=result_dtype(dtype, x), mask=mask)
+
+
+def trunc(x, *, dtype=None, mask=None, **kwargs):
+    x = operand(_index_tile(x), "x")
+    down = floor(FUNCTIONS["abs"](x, dtype="float32", mask=mask), mask=mask)
+    return multiply(down, FUNCTIONS["sign"](x, dtype="float32", mask=mask), dtype=result_dtype(dtype, x), mask=mask)
+
+
+def cos(x, *, dtype=None, mask=None, **kwargs):
+    """sin(x + pi/2)."""
+    return FUNCTIONS["sin"](add(x, math.pi / 2, dtype="float32", mask=mask), dtype=result_dtype(dtype, x), mask=mask)
+
+
+def tan(x, *, dtype=None, mask=None, **kwargs):
+    """sin(x) / cos(x)."""
+    x = operand(x, "x")
+    return divide(FUNCTIONS["sin"](x, dtype="float32", mask=mask), cos(x, dtype="float32", mask=mask), dtype=result_dtype(dtype, x), mask=mask)
+
+
+for _composed in (floor, ceil, trunc, cos, tan):
+    FUNCTIONS[_composed.__name__] = Function(OPERATORS[_composed.__name__], _composed)
 FUNCTIONS["negative"] = Function(OPERATORS["negative"], negative)
 FUNCTIONS["reciprocal"] = Function(OPERATORS["reciprocal"], reciprocal)
 FUNCTIONS["copy"] = Function(OPERATORS["copy"], copy)

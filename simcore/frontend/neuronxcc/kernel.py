@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -69,11 +70,7 @@ class LegacyKernel(Kernel):
     def __call__(self, *args, **kwargs):
         if state.recorder is not None:
             return self.plain(*(to_tiles(a) for a in args), **{k: to_tiles(v) for k, v in kwargs.items()})
-        return host_arrays(super().__call__(*args, **kwargs))
-
-
-def host_arrays(value):
-    return value
+        return super().__call__(*args, **kwargs)
 
 
 def jit(func: Callable | None = None, mode: str = "auto", **kwargs):
@@ -88,7 +85,7 @@ def simulate_kernel(kernel, *args, **kwargs):
     """Run a kernel on the CPU; returns its arrays and updates output arguments in place."""
     if not isinstance(kernel, Kernel):
         kernel = jit(kernel)
-    return kernel(*args, **kwargs)
+    return LegacyKernel.__call__(kernel, *args, **kwargs) if isinstance(kernel, LegacyKernel) else kernel(*args, **kwargs)
 
 
 # ---------------------------------------------------------------------------------------- measured runs
@@ -99,8 +96,16 @@ class Latency:
 
     simulated = True
 
-    def __init__(self, microseconds: float):
-        self.microseconds = microseconds
+    def __init__(self, trace, target: str):
+        self._trace, self._target = trace, target
+
+    @cached_property
+    def microseconds(self) -> float:
+        """The simulated time of the launch."""
+        from simcore.machine import load_machine
+        from simcore.schedule import simulate
+
+        return simulate(self._trace, load_machine(self._target)).end_ps / 1e6
 
     def get_latency_percentile(self, percentile) -> float:
         """Microseconds.  Predicted by simcore, not measured."""
@@ -115,14 +120,15 @@ class BenchmarkResult:
 
     simulated = True
 
-    def __init__(self, microseconds: float):
-        self.nc_latency = Latency(microseconds)
+    def __init__(self, trace, target: str):
+        self.nc_latency = Latency(trace, target)
 
 
 class MeasuredKernel(LegacyKernel):
-    """A kernel under benchmark, profile or baremetal: each run also predicts its latency."""
+    """A kernel under benchmark, profile or baremetal: `benchmark_result` has the predicted latency of its last run."""
 
     benchmark_result: BenchmarkResult | None = None
+    owner: MeasuredKernel | None = None
 
     def __getitem__(self, grid):
         kernel = super().__getitem__(grid)
@@ -132,23 +138,18 @@ class MeasuredKernel(LegacyKernel):
     def __call__(self, *args, **kwargs):
         if state.recorder is not None:
             return LegacyKernel.__call__(self, *args, **kwargs)
-        traces: list = []
         settings = cap.session()
-        wanted = settings.on_trace
 
         def keep(trace):
-            traces.append(trace)
-            if wanted is not None:
-                wanted(trace)
+            self.benchmark_result = BenchmarkResult(trace, settings.target)
+            if self.owner is not None:
+                self.owner.benchmark_result = self.benchmark_result
+            if settings.on_trace is not None:
+                settings.on_trace(trace)
 
         args = tuple(_prepared(a) for a in args)
         with cap.use_session(cap.Session(settings.target, settings.values, settings.lnc, keep)):
-            out = LegacyKernel.__call__(self, *args, **kwargs)
-        self.benchmark_result = BenchmarkResult(predicted_us(traces[-1], settings.target))
-        owner = getattr(self, "owner", None)
-        if owner is not None:
-            owner.benchmark_result = self.benchmark_result
-        return out
+            return LegacyKernel.__call__(self, *args, **kwargs)
 
 
 def _prepared(value):
@@ -158,15 +159,6 @@ def _prepared(value):
     from simcore.dtypes import to_dtype
 
     return cap.TensorSpec(tuple(int(n) for n in value.shape), to_dtype(value.dtype))
-
-
-def predicted_us(trace, target: str) -> float:
-    """The simulated time of a launch, in microseconds."""
-    from simcore.machine import load_machine
-    from simcore.schedule import simulate
-
-    timeline = simulate(trace, load_machine(target))
-    return float(timeline.duration_ps) / 1e6
 
 
 def measured(kernel: Callable | None = None, **kwargs):

@@ -206,9 +206,9 @@ class Tile:
     def __iter__(self):
         return (self[i] for i in range(self.shape[0]))
 
-    def reshape(self, *shape) -> Tile:
-        """A view with another shape; on chip, the partition dimension stays unless par_dim names a new place for it."""
-        shape = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
+    def reshape(self, *sizes, shape=None, **ignored) -> Tile:
+        """A view with another shape; the partition dimension of a tile on chip stays where it is."""
+        shape = shape if shape is not None else sizes[0] if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
         shape = tuple(int(n) for n in shape)
         if -1 in shape:
             shape = tuple(self.size // -math.prod(shape) if n == -1 else n for n in shape)

@@ -56,7 +56,7 @@ def get_nc_version():
 def nc_matmul(stationary, moving, *, is_stationary_onezero=False, is_moving_onezero=False, is_transpose=False, tile_position=(), tile_size=(),
               perf_mode=matmul_perf_mode.none, mask=None, **kwargs):
     """A PSUM tile: stationary.T @ moving.  `psum += nc_matmul(...)` accumulates there."""
-    a, b = _operand(stationary, "stationary"), _operand(moving, "moving")
+    a, b = (_reachable(_operand(t, what), mask) for t, what in ((stationary, "stationary"), (moving, "moving")))
     pair = 2 if getattr(perf_mode, "name", str(perf_mode)).startswith("double_row") else 1
     columns = math.prod(a.shape[1:]) // pair
     width = b.shape[1:] if pair == 1 else (math.prod(b.shape[1:]) // pair,)
@@ -66,6 +66,16 @@ def nc_matmul(stationary, moving, *, is_stationary_onezero=False, is_moving_onez
     return _matmul(a, b, shape, dtype, mask, dict(is_stationary_onezero=bool(is_stationary_onezero), is_moving_onezero=bool(is_moving_onezero),
                                                   is_transpose=bool(is_transpose), tile_position=tuple(tile_position), tile_size=tuple(tile_size),
                                                   perf_mode=perf_mode))
+
+
+def _reachable(t, mask):
+    """The Tensor engine reads SBUF: an operand in PSUM is copied there first, as the compiler does."""
+    return t if t.buffer is sbuf else tensor_copy(t, mask=mask if not isinstance(mask, Predicate) else None)
+
+
+def _not_both_psum(a, b, mask):
+    """An instruction reads one operand from PSUM at most: the second is copied to SBUF."""
+    return tensor_copy(b, mask=mask) if a.buffer is psum and b.buffer is psum else b
 
 
 def _matmul(a, b, shape, dtype, mask, params):
@@ -127,6 +137,7 @@ def tensor_tensor(data1, data2, op, *, dtype=None, mask=None, engine=unknown_eng
     """data1 op data2."""
     a, b = _operand(data1, "data1"), _operand(data2, "data2")
     shape = _broadcast_shape(a, b)
+    b = _not_both_psum(a, b, mask)
     return _result("tensor_tensor", shape, _dtype(dtype, a, b), {"data1": _spread(a, shape), "data2": _spread(b, shape)},
                    {"op": to_operator(op), "engine": engine}, mask, par=a.form.par_axis)
 
@@ -143,6 +154,7 @@ def tensor_scalar(data, op0, operand0, reverse0=False, op1=None, operand1=None, 
 def scalar_tensor_tensor(*, data, op0, operand0, op1, operand1, reverse0=False, reverse1=False, dtype=None, mask=None, **kwargs):
     """(data op0 operand0) op1 operand1, operand1 a full tile."""
     data, other = _operand(data, "data"), _operand(operand1, "operand1")
+    other = _not_both_psum(data, other, mask)
     return _result("scalar_tensor_tensor", data.shape, _dtype(dtype, data, other), {"data": data, "operand0": _maybe(operand0), "operand1": other},
                    {"op0": to_operator(op0), "op1": to_operator(op1), "reverse0": reverse0, "reverse1": reverse1}, mask, par=data.form.par_axis)
 
