@@ -124,6 +124,17 @@ def test_waits_name_their_cause(tmp_path):
     assert list(analysis.chain_back(t, copied))[:3] == [copied, matmul, load]
 
 
+def test_what_an_event_semaphore_waited_for_is_what_the_next_row_waited_for(tmp_path):
+    """The compiler makes the semaphore row a producer of the row after it; the DMA it waited for is the cause."""
+    data = small()
+    data["instruction"].insert(2, instruction(8, "Tensor", "EVENT_SEMAPHORE", 300, 3690, "S[8] (qSyncDynamicHW)>=16",
+                                              predecessors=[{"id": 2, "type": "FLOW_DEPENDENCE"}]))
+    data["instruction"][3]["predecessors"] = [{"id": 8, "type": "FLOW_DEPENDENCE"}]
+    t = read_profile(saved(tmp_path, data))
+    matmul, load = row_of(t, "MATMUL"), row_of(t, "DMA_DIRECT2D")
+    assert (CAUSES[t.instructions.wait_cause[matmul]], t.instructions.wait_on[matmul]) == ("dma", load)
+
+
 def test_event_semaphores_take_no_time_of_the_engine(tmp_path):
     t = read_profile(saved(tmp_path, small()))
     row = row_of(t, "EVENT_SEMAPHORE")

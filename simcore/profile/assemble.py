@@ -328,6 +328,9 @@ def _find_waits(columns, names, texts, waited, edges: Dependences) -> None:
     start, done = columns["start_ps"], columns["done_ps"]
     n = len(start)
     best_on, best_cause = np.full(n, -1, np.int64), np.full(n, cause["unknown"], np.int64)
+    # an EVENT_SEMAPHORE produces nothing: what it waited for is taken instead, see `held`
+    real = np.array([name not in vendor.WAITING_OPCODES for name in names], bool)
+    edges = edges.take(real[edges.producer])
     if len(edges):
         # a trigger's data may be used when the transfer is done; a compute row's when it ends
         ready = done[edges.producer]
