@@ -171,6 +171,16 @@ def test_export_is_read_back(simcore_command, twice, tmp_path):
     assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
 
 
+def test_a_frame_of_the_tui_needs_no_terminal(simcore_command, root, tmp_path):
+    kernel = root / "kernels/tensor_add.py"
+    result = simcore_command("tui", kernel, "-o", "frame.svg", "--size", "100x30", "--keys", "question_mark")
+    assert result.code == 0, result.err
+    frame = (tmp_path / "frame.svg").read_text(encoding="utf-8")
+    assert frame.startswith("<svg") and "tensor_add" in frame
+    assert simcore_command("tui", kernel, "-o", "frame.svg", "--size", "big").code == 2
+    assert simcore_command("tui", kernel, "-o", "frame.png").code == 2
+
+
 def test_report(simcore_command, twice, tmp_path):
     assert simcore_command("report", twice, "--launch", "1", "-o", "page.html").code == 0
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
