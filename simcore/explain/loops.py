@@ -155,14 +155,19 @@ def _dma_bytes(step: Step) -> int:
 
 def _widen_all(parts: list[tuple[Loop, int]], along: str):
     def rewrite(sketch: Sketch) -> None:
-        steps, at = [], 0
+        steps: list[Step] = []
+        merged: dict[Step, Step] = {}
+        at = 0
         for loop, factor in sorted(parts, key=lambda p: p[0].start):
             steps += sketch.steps[at : loop.start]
             for first in range(0, loop.count, factor):
-                steps += _widen(sketch, loop, first, min(factor, loop.count - first), along)
+                steps += _widen(sketch, loop, first, min(factor, loop.count - first), along, merged)
             at = loop.start + loop.period * loop.count
         steps += sketch.steps[at:]
         embed(steps, sketch)
+        for step in steps:
+            if step.after:
+                step.after = [merged.get(p, p) for p in step.after]
         sketch.steps = steps
 
     def embed(steps: list[Step], sketch: Sketch) -> None:
@@ -177,10 +182,9 @@ def _widen_all(parts: list[tuple[Loop, int]], along: str):
     return rewrite
 
 
-def _widen(sketch: Sketch, loop: Loop, first: int, k: int, along: str) -> list[Step]:
+def _widen(sketch: Sketch, loop: Loop, first: int, k: int, along: str, merged: dict[Step, Step]) -> list[Step]:
     """k iterations as one: per step of the body one merged step, or the k as they are."""
     out: list[Step] = []
-    merged: dict[Step, Step] = {}
     for q in range(loop.period):
         members = [sketch.steps[loop.start + (first + j) * loop.period + q] for j in range(k)]
         views = _merge_views(sketch, loop, q, k, along, first) if k > 1 else None
@@ -192,9 +196,6 @@ def _widen(sketch: Sketch, loop: Loop, first: int, k: int, along: str) -> list[S
         sketch.change(one, **views)
         merged |= dict.fromkeys(members, one)
         out.append(one)
-    for step in sketch.steps:
-        if any(p in merged for p in step.after):
-            step.after = [merged.get(p, p) for p in step.after]
     return out
 
 

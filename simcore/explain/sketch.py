@@ -148,20 +148,32 @@ class Sketch:
     # ------------------------------------------------------------------------------------------ facts
 
     def readers(self) -> dict[Step, list[Step]]:
-        """Per step, later steps that read what it wrote (storage by storage: the last writer of any part counts)."""
+        """Per step, later steps that read what it wrote."""
+        read = {view.storage.id for step in self.steps for view in step.reads()}
         out: dict[Step, list[Step]] = {}
-        writers: dict[int, list[Step]] = {}
+        writers: dict[int, dict[tuple[int, int, int], tuple[Step, Box]]] = {}
         for step in self.steps:
             for view in step.reads():
-                for w in writers.get(view.storage.id, ()):
-                    if w is not step and overlaps(written(w, view.storage), view):
+                known = writers.get(view.storage.id)
+                if not known:
+                    continue
+                if view.key in known:
+                    found = [known[view.key][0]]
+                else:
+                    mine = box(view)
+                    found = [w for w, theirs in known.values() if meet(theirs, mine)]
+                for w in dict.fromkeys(found):
+                    if w is not step:
                         out.setdefault(w, []).append(step)
             for o, view in step.operands():
-                if "w" in o.access:
-                    old = writers.setdefault(view.storage.id, [])
-                    if o.access == "w":
-                        old[:] = [w for w in old if not covers(view, written(w, view.storage))]
-                    old.append(step)
+                if "w" not in o.access or view.storage.id not in read:
+                    continue
+                known = writers.setdefault(view.storage.id, {})
+                mine = box(view)
+                if o.access == "w" and view.key not in known and len(known) <= MAX_WRITERS:
+                    for key in [k for k, (_, theirs) in known.items() if holds(mine, theirs)]:
+                        del known[key]
+                known[view.key] = (step, mine)
         return out
 
     def producers(self) -> dict[Step, list[Step]]:
@@ -253,7 +265,13 @@ def variant(row, operands: tuple[Operand, ...], params: dict, engine) -> Variant
 # ---------------------------------------------------------------------------------------------- regions
 
 
-def box(view: View) -> tuple[int, int, int, int]:
+Box = tuple[int, int, int, int]
+
+MAX_WRITERS = 256
+"""Beyond so many pieces of one tile, an older piece that a new one covers is not looked for (it stays a producer)."""
+
+
+def box(view: View) -> Box:
     """(first partition, past last, first byte, past last byte) on chip; in HBM one row of bytes."""
     lay, size = view.layout, view.layout.dtype.itemsize
     if not lay.on_chip:
@@ -265,18 +283,19 @@ def box(view: View) -> tuple[int, int, int, int]:
     return row, row + lay.shape[0], column, column + span
 
 
-def written(step: Step, storage: Storage) -> View:
-    return next(v for v in step.writes() if v.storage is storage)
+def meet(a: Box, b: Box) -> bool:
+    """Whether two boxes share a byte."""
+    return a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]
+
+
+def holds(a: Box, b: Box) -> bool:
+    """Whether box a holds all of b (holes of a strided view count as part of its box)."""
+    return a[0] <= b[0] and b[1] <= a[1] and a[2] <= b[2] and b[3] <= a[3]
 
 
 def overlaps(a: View, b: View) -> bool:
-    a0, a1, a2, a3 = box(a)
-    b0, b1, b2, b3 = box(b)
-    return a0 < b1 and b0 < a1 and a2 < b3 and b2 < a3
+    return meet(box(a), box(b))
 
 
 def covers(a: View, b: View) -> bool:
-    """Whether a's box holds all of b's (holes of a strided view count as covered)."""
-    a0, a1, a2, a3 = box(a)
-    b0, b1, b2, b3 = box(b)
-    return a0 <= b0 and b1 <= a1 and a2 <= b2 and b3 <= a3
+    return holds(box(a), box(b))
