@@ -83,6 +83,7 @@ EFFECTS: dict[str, Effect] = {
     "this line": Effect(lambda a, b, s: b.filtering and b.matches.query.text == "line:pipeline.py:5"),
     "this opcode": Effect(lambda a, b, s: b.filtering and b.matches.query.text == "op:DMA_DIRECT2D"),
     "this engine": Effect(lambda a, b, s: b.filtering and b.matches.query.text == "engine:Sync"),
+    "same in other run": Effect(lambda a, b, s: b.note == "there is no other run to go to"),
     "clear": Effect(
         lambda a, b, s: (
             a.filtering
@@ -369,3 +370,41 @@ async def test_measured_profiles_open(profiles):
         await pilot.pause()
         assert at(replace(app.screen.view)).startswith("MATMUL@")
         assert "MATMUL" in "\n".join(screen_text(app))
+
+
+def _empty():
+    from simcore.timeline import ClockStates, Dependences, DmaTransfers, Instructions, Timeline
+
+    return Timeline(
+        name="nothing", kind="simulated", target="trn2", instructions=Instructions.empty(), dma=DmaTransfers.empty(),
+        dependences=Dependences.empty(), clock=ClockStates.empty(), opcodes=(),
+    )  # fmt: skip
+
+
+def _moment():
+    """One instruction that takes no time."""
+    from simcore.timeline import Instructions
+
+    return replace(_empty(), instructions=Instructions.filled(1), opcodes=("NOP",))
+
+
+def _hours():
+    """The pipeline, five million times slower."""
+    t = pipeline(3)
+    slow = {name: getattr(t.instructions, name) * 5_000_000 for name in ("start_ps", "end_ps", "done_ps", "wait_ps")}
+    moves = {name: getattr(t.dma, name) * 5_000_000 for name in ("start_ps", "end_ps")}
+    return replace(t, instructions=replace(t.instructions, **slow), dma=replace(t.dma, **moves), counters={})
+
+
+@pytest.mark.parametrize("made", [_empty, _moment, _hours])
+async def test_all_keys_on_odd_timelines(made, tmp_path):
+    app = TimelineApp([made()], export_to=tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for key in KEYS:
+            if key.title in ("quit", "commands", "help", "search", "filter"):
+                continue
+            await pilot.press(key.keys.split(",")[0])
+            if isinstance(app.screen.focused, Input):
+                await pilot.press("escape")
+        await pilot.pause()
+        assert len(screen_text(app)) == 24

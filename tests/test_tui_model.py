@@ -6,6 +6,7 @@ import itertools
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from simcore.errors import UsageError
 from simcore.timeline import ClockStates, Dependences, DmaTransfers, Instructions, Timeline
+from simcore.viz.tui import widgets
 from simcore.viz.tui.arrange import arrange
 from simcore.viz.tui.model import facts, find, moves, query, why
 from simcore.viz.tui.model.graphs import Steps, bandwidth, graphs
@@ -447,6 +449,22 @@ def test_filter_like_the_chosen_row_and_off_again():
     assert find.filter_like(view_of(EMPTY), "op").note == "no instruction is chosen to filter by"
 
 
+def test_the_same_instruction_in_the_other_run():
+    view = view_of(pipeline(3), pipeline(2, shift_ns=77))
+    view = choose(view, Item(0, "instruction", 7))  # the second tile's ACTIVATE
+    view = find.twin(view)
+    assert view.item == Item(1, "instruction", 7) and at(view) == "ACTIVATE@1377"
+    assert view.note == "run B: ACTIVATE of Scalar on line 7, number 2 of 2"
+    assert find.twin(view).item == Item(0, "instruction", 7)
+    third = choose(view, Item(0, "instruction", 12))
+    assert find.twin(third).item == third.item
+    assert find.twin(third).note == "run B has 2 ACTIVATE of Scalar on line 7, this is number 3"
+    store = choose(view, Item(0, "transfer", 20))  # its trigger's twin
+    assert find.twin(store).item == Item(1, "instruction", 4)
+    unknown = replace(pipeline(2), sites=(), instructions=replace(pipeline(2).instructions, site=np.full(10, -1)))
+    assert find.twin(choose(view_of(pipeline(3), unknown), Item(0, "instruction", 7))).item == Item(1, "instruction", 7)
+
+
 # ------------------------------------------------------------------------------------------------ panels
 
 
@@ -582,3 +600,12 @@ def test_rows_need_not_be_ordered_within_an_engine():
     t = Instructions.filled(3, start_ps=[0, 5_000, 3_000], end_ps=[1_000, 6_000, 4_000], done_ps=[1_000, 6_000, 4_000])
     runs = Runs((replace(EMPTY, instructions=t, opcodes=("A",)),))
     assert runs.folded[0].start.tolist() == [0, 3_000, 5_000] and runs.folded[0].rows.tolist() == [0, 2, 1]
+
+
+def test_widgets_do_not_know_the_app():
+    folder = Path(widgets.__file__).parent
+    for file in folder.glob("*.py"):
+        text_of_file = file.read_text(encoding="utf-8")
+        assert "self.app" not in text_of_file and "tui.app" not in text_of_file and "tui.screen" not in text_of_file, (
+            file
+        )

@@ -84,6 +84,8 @@ KEYS: tuple[Key, ...] = (
     Key("left_square_bracket", "path back", "previous instruction of the critical path", WHY,
         lambda v: why.step_path(v, -1)),
 
+    Key("m", "same in other run", "the same instruction in the other run: same engine, opcode, line and number", FIND,
+        find.twin),
     Key("slash", "search", "search: by opcode, op: engine: line: text: cause: >100ns", FIND, action="search", footer=2),
     Key("n", "next match", "next match", FIND, action="find(1)"),
     Key("N", "previous match", "previous match", FIND, action="find(-1)"),

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from simcore.timeline import ENGINES
+from simcore.analysis import kernel_rows
+from simcore.timeline import ENGINES, Site, Timeline
 from simcore.viz import format as fmt
 from simcore.viz.tui.model import query
 from simcore.viz.tui.model.runs import Item
@@ -79,3 +80,39 @@ def filter_like(view: View, field: str) -> View:
     if view.filtering and view.matches and view.matches.query.text == text:
         return set_filter(view, None)
     return set_filter(view, Matches.of(query.parse(text), view.runs))
+
+
+def twin(view: View) -> View:
+    """To the same instruction of the next run: the k-th of its engine and opcode, and of its source line where both
+    runs know lines.  Two runs of one kernel, or a prediction and its measurement, are walked through like this."""
+    item, count = view.item, len(view.runs.timelines)
+    if item is None or count < 2:
+        return replace(view, note="there is no other run to go to")
+    row = item.row
+    if item.table == "transfer":
+        row = int(view.runs.timelines[item.run].dma.instruction[item.row])
+    other = (item.run + 1) % count
+    if row < 0:
+        return replace(view, note="the profile does not say which instruction triggered this transfer")
+    here, there = view.runs.timelines[item.run], view.runs.timelines[other]
+    opcode, engine = here.opcode(row), int(here.instructions.engine[row])
+    site = here.site(row)
+    lines = site is not None and any(s.line == site.line and s.function == site.function for s in there.sites)
+    name = f"{opcode} of {ENGINES[engine]}" + (f" on line {site.line}" if site is not None and lines else "")
+    rows = [_alike(t, opcode, engine, site if lines else None) for t in (here, there)]
+    k = int(np.searchsorted(rows[0], row))
+    if k >= len(rows[1]):
+        return replace(view, note=f"run {view.runs.title(other)} has {len(rows[1])} {name}, this is number {k + 1}")
+    moved = choose(view, Item(other, "instruction", int(rows[1][k])), remember=True)
+    return replace(moved, note=f"run {view.runs.title(other)}: {name}, number {k + 1} of {len(rows[1])}")
+
+
+def _alike(timeline: Timeline, opcode: str, engine: int, site: Site | None) -> np.ndarray:
+    """Kernel rows of an engine with an opcode (and of a source line), in order of their starts."""
+    t, rows = timeline.instructions, kernel_rows(timeline)
+    codes = [i for i, name in enumerate(timeline.opcodes) if name == opcode]
+    keep = np.isin(t.opcode[rows], codes) & (t.engine[rows] == engine)
+    if site is not None:
+        known = [i for i, s in enumerate(timeline.sites) if s.line == site.line and s.function == site.function]
+        keep &= np.isin(t.site[rows], known)
+    return rows[keep]
