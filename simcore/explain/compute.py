@@ -20,7 +20,7 @@ _INPUT = {"tensor_scalar": "data", "activation": "data", "tensor_tensor": "data1
 
 def uncombined(c: Context) -> Iterator[Candidate]:
     """Chains in which an instruction only prepares the input of the next."""
-    readers, producers = c.sketch.readers(), c.sketch.producers()
+    readers, producers = c.readers, c.producers
     yield from _reductions(c, producers)
     found: dict[tuple[int, int], list[list[Step]]] = {}
     taken: set[Step] = set()
@@ -262,7 +262,7 @@ def _follow(sketch: Sketch, step: Step, turned: dict[int, View]) -> None:
 
 def tensor_transposes(c: Context) -> Iterator[Candidate]:
     """Transposes on the Tensor engine, with the copies that bring their results to SBUF."""
-    readers, producers = c.sketch.readers(), c.sketch.producers()
+    readers, producers = c.readers, c.producers
     found = [
         s
         for s in c.sketch.steps

@@ -118,7 +118,7 @@ def unfused_passes(c: Context) -> Iterator[Candidate]:
             loads.setdefault(step.reads()[0].storage.id, []).append(step)
     if not loads:
         return
-    producers, readers = c.sketch.producers(), c.sketch.readers()
+    producers, readers = c.producers, c.readers
     for key, back in loads.items():
         out = stores[key]
         name = name_of(c.sketch, inside[key])

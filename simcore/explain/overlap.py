@@ -69,7 +69,7 @@ def _rotate(c: Context) -> Iterator[Candidate]:
 def _slice(c: Context) -> Iterator[Candidate]:
     """Large tiles handed from engine to engine as a whole."""
     waits = _waiting(c, ("data",))
-    producers = c.sketch.producers()
+    producers = c.producers
     t = c.timeline.instructions
     engine = dict(zip(t.source_row.tolist(), t.engine.tolist()))
     chain: dict[Step, None] = {}
@@ -99,7 +99,7 @@ def _slice(c: Context) -> Iterator[Candidate]:
 def _slice_loads(c: Context) -> Iterator[Candidate]:
     """Large loads that computation waits for as a whole, with what can be sliced behind them."""
     waits = _waiting(c, ("dma",))
-    readers = c.sketch.readers()
+    readers = c.readers
     late: dict[Step, int] = {}
     for step in c.sketch.steps:
         if step.is_load and _sliceable_dma(step) and _tile_bytes(step) >= SLICES * WANTED_DMA_BYTES:
@@ -218,7 +218,7 @@ def unhidden_loads(c: Context) -> Iterator[Candidate]:
     """Computation that waits for a load which could have been started earlier."""
     yield from _slice_loads(c)
     waits = _waiting(c, ("dma",))
-    producers = c.sketch.producers()
+    producers = c.producers
     groups = load_groups(c.sketch)
     if len(groups) < 2:
         return

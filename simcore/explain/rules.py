@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from simcore.explain.sketch import Sketch, Step
 from simcore.machine import Machine
@@ -117,6 +118,20 @@ class Context:
     sketch: Sketch
     timeline: Timeline
     machine: Machine
+
+    @cached_property
+    def readers(self) -> dict[Step, list[Step]]:
+        """Per step, later steps that read what it wrote."""
+        return self.sketch.readers()
+
+    @cached_property
+    def producers(self) -> dict[Step, list[Step]]:
+        """Per step, the steps whose results it reads."""
+        out: dict[Step, list[Step]] = {}
+        for producer, consumers in self.readers.items():
+            for c in consumers:
+                out.setdefault(c, []).append(producer)
+        return out
 
 
 @dataclass(frozen=True)

@@ -176,14 +176,6 @@ class Sketch:
                 known[view.key] = (step, mine)
         return out
 
-    def producers(self) -> dict[Step, list[Step]]:
-        """Per step, the steps whose results it reads."""
-        out: dict[Step, list[Step]] = {}
-        for producer, consumers in self.readers().items():
-            for c in consumers:
-                out.setdefault(c, []).append(producer)
-        return out
-
     # ------------------------------------------------------------------------------------------ back to a trace
 
     def to_trace(self) -> Trace:
