@@ -138,6 +138,36 @@ def test_parquet_round_trip_of_a_simulated_run(tmp_path):
         (int(p), int(c)) for p, c in zip(t.dependences.producer, t.dependences.consumer)}
 
 
+def test_a_kernel_from_source_to_sql(tmp_path, root):
+    """Captured, simulated, written as a profile: tensors by name, spills apart from inputs, the same run when read."""
+    import importlib.util
+
+    from simcore import capture, compare, load_machine, simulate
+    from simcore.frontend.activation import activate
+
+    spec = importlib.util.spec_from_file_location("naive_attn_as_profile", root / "kernels" / "naive_attn.py")
+    with activate():
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        shapes = ((1, 128, 512), (1, 128, 512), (1, 512, 128))
+        trace = capture(module.naive_attn, *(np.zeros(s, np.float32) for s in shapes), target="trn2", values=False)
+    t = simulate(trace, load_machine("trn2"))
+    folder = write_parquet(t, tmp_path / "t")
+    sql = pl.SQLContext({f.stem: pl.scan_parquet(f) for f in folder.iterdir()}, eager=True)
+    tensors = sql.execute("SELECT variable_name, type, size FROM TensorInfo ORDER BY type, variable_name").rows()
+    assert [(n, k) for n, k, _ in tensors][:3] == [("k", "IN"), ("q", "IN"), ("v", "IN")] and len(tensors) == 4
+    assert {size for *_, size in tensors} == {4 * 128 * 512}
+    loaded = dict(sql.execute("SELECT variable, SUM(transfer_bytes) FROM DmaPacketAggregated "
+                              "WHERE source = '[[INPUT]]' GROUP BY variable").rows())
+    assert loaded.keys() == {"q", "k", "v"} and min(loaded.values()) >= 4 * 128 * 512
+    spilled = sql.execute("SELECT SUM(transfer_bytes) FROM DmaPacketAggregated WHERE dest = '[VIRTUAL]'").item()
+    assert spilled >= 512 * 512 * 4               # the scores go through HBM: that is what is naive about it
+    back = read_profile(folder)
+    c = compare(t, back)
+    assert len(c.matched) == len(t.instructions) and abs(c.gap_ps) <= 1000
+    assert summary_metrics(back)["sbuf_write_bytes"] == summary_metrics(t)["sbuf_write_bytes"]
+
+
 def test_random_timelines_round_trip_within_a_nanosecond(tmp_path):
     for seed in range(3):
         t = random_rows(300, seed)

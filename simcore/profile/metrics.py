@@ -78,7 +78,7 @@ def summary_metrics(timeline: Timeline) -> dict[str, Any]:
     m |= _memory(timeline)
     if len(d):
         m |= _dma(timeline, seconds, chip)
-    m |= _tensors(timeline.info.get("neff_node"))
+    m |= _tensors(tensor_nodes(timeline))
     moved = m["hbm_read_bytes"] + m["hbm_write_bytes"]
     if seconds:
         m["mbu_estimated_percent"] = moved / seconds / chip.hbm_bytes_per_s
@@ -200,10 +200,21 @@ def _dma(timeline: Timeline, seconds: float, chip: Chip) -> dict[str, Any]:
     return out
 
 
-def _tensors(nodes: Any) -> dict[str, int]:
+def tensor_nodes(t: Timeline) -> list[dict[str, Any]]:
+    """Tensors in HBM under the names of the vendor's `neff_node`; type IN, OUT, WEIGHT, or empty for others."""
+    given = t.info.get("neff_node")
+    if isinstance(given, list):
+        return [n for n in given if isinstance(n, dict) and n.get("variable_name")]
+    kinds = {"input": "IN", "output": "OUT"}
+    tensors = t.info.get("tensors")
+    return [{"variable_name": n.get("name"), "type": kinds.get(n.get("kind"), ""), "size": str(n.get("bytes")),
+             "shape": "[" + " ".join(map(str, n.get("shape", ()))) + "]"}
+            for n in (tensors if isinstance(tensors, list) else ()) if isinstance(n, dict)]
+
+
+def _tensors(nodes: list[dict[str, Any]]) -> dict[str, int]:
     """Sizes of the program's tensors, where the profile lists them."""
     size = {"IN": 0, "OUT": 0, "WEIGHT": 0}
-    nodes = [n for n in nodes if isinstance(n, dict)] if isinstance(nodes, list) else []
     for node in nodes:
         if node.get("type") in size and str(node.get("size", "")).isdigit():
             size[node["type"]] += int(node["size"])

@@ -14,13 +14,13 @@ import numpy as np
 
 from simcore.profile import schema, vendor
 from simcore.profile.counters import derived_counters
-from simcore.profile.metrics import BF16_FACTOR, chip_of, queue_types, vendor_bytes
+from simcore.profile.metrics import BF16_FACTOR, chip_of, queue_types, tensor_nodes, vendor_bytes
 from simcore.profile.summary_files import metrics_of
 from simcore.timeline import CAUSES, ENGINES, MEMORIES, Timeline
 
 _DEPENDENCE = {"data": "FLOW_DEPENDENCE", "dma": "FLOW_DEPENDENCE", "reuse": "ANTI_DEPENDENCE",
                "bank": "ANTI_DEPENDENCE", "order": "ORDERED"}
-_VARIABLE = re.compile(r"\b(dst|src)=\w+\[[\d,]*\]@(?!sbuf|psum|private_hbm|shared_hbm|hbm)([A-Za-z_][\w.]*)")
+_VARIABLE = re.compile(r"\b(dst|src)=\w+@([A-Za-z_][\w.]*)\+")
 
 
 def _ns(ps: np.ndarray) -> np.ndarray:
@@ -41,7 +41,8 @@ class Tables:
         self.end = _ns(i.end_ps)
         self.opcode = np.array(timeline.opcodes or ("",), dtype=object)[i.opcode]
         self.engine = np.array(ENGINES, dtype=object)[i.engine]
-        self.text = [timeline.operands(r) for r in range(len(i))]
+        self.text = _texts(timeline)
+        self.tensors = {str(n.get("variable_name")): n for n in tensor_nodes(timeline)}
         self.d_start, self.d_end = _ns(d.start_ps), _ns(d.end_ps)
         self.size = np.maximum(d.read_bytes, d.write_bytes)
         self.queue = np.array(timeline.queues or ("",), dtype=object)[d.queue]
@@ -68,8 +69,9 @@ class Tables:
         evicts = ~np.array([vendor.is_dma(o) for o in t.opcodes] or [False], bool)[i.opcode]
         evicts &= (traffic["psum_read_bytes"] > 0) & (traffic["sbuf_write_bytes"] > 0)
         begin, end, wait = (np.full(n, None, dtype=object) for _ in range(3))
+        done = _ns(i.done_ps)
         for row, first, last in self._spans():
-            begin[row], end[row], wait[row] = first, last, first - int(self.end[row])
+            begin[row], end[row], wait[row] = first, max(last, int(done[row])), first - int(self.end[row])
         return traffic | {
             "start_ts": self.start, "end_ts": self.end, "duration_ns": self.end - self.start,
             "engine": list(self.engine),
@@ -206,6 +208,12 @@ class Tables:
         for k, (row, start, end) in enumerate(self._spans()):
             packet = first[k]
             source, dest = MEMORIES[d.source[packet]], MEMORIES[d.dest[packet]]
+            kind = self.tensors.get(self._variable(row), {}).get("type")
+            # a tensor in HBM that is neither given nor returned is the compiler's or the kernel's own: VIRTUAL
+            place = "VIRTUAL" if kind == "" else "INPUT" if kind == "IN" else "OUTPUT" if kind == "OUT" else None
+            read_from, written_to = _PLACE_FROM[source], _PLACE_TO[dest]
+            read_from = place or read_from if source == "HBM" else read_from
+            written_to = place or written_to if dest == "HBM" else written_to
             moved = int(max(read[k], written[k]))
             queue = int(d.queue[packet])
             semaphore = vendor.trigger_semaphore(self.text[row])
@@ -214,7 +222,7 @@ class Tables:
                 start, end, end - start, self.set_base + k, int(i.core[row]), k, queue, t.queues[queue],
                 str(self.queue_type[packet]), "write" if dest == "HBM" else "read", self._variable(row),
                 int(read[k]), int(written[k]), moved,
-                moved / max(end - start, 1) * 1e9, f"[[{_PLACE_FROM[source]}]]", f"[{_PLACE_TO[dest]}]",
+                moved / max(end - start, 1) * 1e9, f"[[{read_from}]]", f"[{written_to}]",
                 f"S[{number}] ({t.queues[queue]})", int(self.start[row]), int(self.end[row]), *("",) * 8, 0, 0,
             ))
         return _columns(rows, "start_ts", "end_ts", "duration_ns", "id", "pcore_idx", "block_id", "queue_idx",
@@ -329,10 +337,9 @@ class Tables:
         return {k: [v] for k, v in one.items()}
 
     def tensor_info(self) -> dict[str, Any]:
-        nodes = self.t.info.get("neff_node")
         rows = [(str(n["variable_name"]), str(n.get("type", "")), str(n.get("format", "")), str(n.get("shape", "")),
                  int(n["size"]) if str(n.get("size", "")).isdigit() else None, 0)   # sizes are text in the JSON
-                for n in (nodes if isinstance(nodes, list) else ()) if isinstance(n, dict) and n.get("variable_name")]
+                for n in self.tensors.values() if n.get("type")]
         return _columns(rows, "variable_name", "type", "format", "shape", "size", "pcore_idx")
 
     def warning(self) -> dict[str, Any]:
@@ -368,6 +375,14 @@ class Tables:
                 for table, fields in schema.tables().items() for field, (kind, unit, required) in fields.items()]
         return _columns(rows, "table_name", "table_description", "field_name", "field_description", "field_type",
                         "field_required", "field_format", "field_unit")
+
+
+def _texts(t: Timeline) -> list[str]:
+    """Operands per row; of a simulated run at hand with tensors' names, offsets and strides."""
+    rows = range(len(t.instructions))
+    if t.kind == "simulated" and t.trace is not None:
+        return [t.trace.operand_text(k) for k in t.instructions.source_row.tolist()]
+    return [t.operands(r) for r in rows]
 
 
 _PLACE_FROM = {"HBM": "INPUT", "SBUF": "SB", "PSUM": "PSUM", "?": "unknown"}

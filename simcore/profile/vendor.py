@@ -20,8 +20,9 @@ PARTITIONS = 128
 
 _DTYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "fp32r": "tf32"} | dict.fromkeys(
     ("fp8e3", "fp8e4", "fp8e5", "float8e3", "float8e4", "float8e5", "float8_e4m3", "float8_e5m2"), "fp8")
-_DTYPE = re.compile(r"(?:src|in_dtype)=(\w+?)@")
-_SHAPE = re.compile(r"\b(\w+)=\w+\[(\d+)[\d,]*\]@\w+")      # of a simulated run: dst=float32[128,512]@psum
+_DTYPE = re.compile(r"\b(?:src|stationary|moving|data|data1|in_dtype)=(\w+?)[@\[]")
+# of a simulated run: dst=float32[128,512]@psum, or with addresses dst=float32@psum3+0[512,1][128,512]
+_SHAPE = re.compile(r"\b(\w+)=\w+(?:@[\w.]+\+-?\d+\[[-\d,]*\])?\[(\d+)[\d,]*\]")
 _CHANNELS = re.compile(r"\bchannels=(\d+)")
 _ARRAY = re.compile(r"(?<![\w\]\[,])(\d+)\*(\d+)\s*$")
 _WAITS = re.compile(r"S\[(\d+)\] \(([\w?]+)\)>=(\d+)")
