@@ -7,6 +7,7 @@ the same tables of text (`headline()` and `tables()`).
 from __future__ import annotations
 
 import dataclasses
+import html
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +89,18 @@ class Table:
         )
 
 
+    def _repr_html_(self) -> str:
+        def row(tag: str, line: tuple[str, ...]) -> str:
+            cells = (
+                f'<{tag} style="text-align: {"right" if i in self.right else "left"}">{html.escape(text)}</{tag}>'
+                for i, text in enumerate(line)
+            )
+            return f"<tr>{''.join(cells)}</tr>"
+
+        body = "".join(row("td", line) for line in self.rows)
+        return f"<table><caption>{html.escape(self.title)}</caption>{row('th', self.header)}{body}</table>"
+
+
 @dataclass(frozen=True)
 class Summary:
     """Figures of a timeline.  Times are picoseconds; a figure that cannot be known is None."""
@@ -137,6 +150,12 @@ class Summary:
     def tables(self) -> tuple[Table, ...]:
         """Engines, bounds and critical path as tables of text; empty ones are left out."""
         return tuple(table for table in (_engines_table(self), _bounds_table(self), _path_table(self)) if table.rows)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        first, *rest = self.headline()
+        sentences = "".join(f"<p>{html.escape(line)}</p>" for line in rest)
+        return f"<p><b>{html.escape(first)}</b></p>{sentences}{''.join(t._repr_html_() for t in self.tables())}"
 
     def __str__(self) -> str:
         return "\n".join([*self.headline(), *(f"\n{table}" for table in self.tables())])

@@ -220,6 +220,10 @@ class Timeline:
 
         return summarize(self)
 
+    def _repr_html_(self) -> str:
+        """How a notebook shows a run: its summary."""
+        return self.summary()._repr_html_()
+
     # ------------------------------------------------------------------------------------ files
 
     def save(self, path: str | Path) -> None:

@@ -122,6 +122,12 @@ def _no_rows():
     }
 
 
+def test_a_notebook_shows_the_same_tables():
+    page = dataclasses.replace(pipeline(4), name="<b>&")._repr_html_()
+    assert "&lt;b&gt;&amp;: simulated on trn2" in page and "<b>&:" not in page
+    assert page.count("<table>") == 3 and ">2.30 µs" not in page and "dma 2.30 µs" in page
+
+
 def test_text_is_stable():
     check_golden("summary_pipeline.txt", f"{pipeline(4).summary()}\n")
 
