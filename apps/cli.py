@@ -64,8 +64,6 @@ def main(arguments: list[str] | None = None) -> None:
         app(args=ours, obj=script, prog_name="simcore")
     except SimcoreError as e:
         _fail(f"simcore: {e}", e.exit_code, ours)
-    except KeyboardInterrupt:
-        _fail("simcore: interrupted", 130, ours)
     except BrokenPipeError:
         _close_pipe()
     except Exception as e:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import textwrap
 
 import pytest
@@ -222,12 +225,22 @@ def test_what_follows_two_dashes_is_the_scripts():
 
 
 def test_a_reader_that_goes_away_is_no_error(root):
-    import subprocess
-    import sys
-
     line = f"{sys.executable} -m simcore.apps machines trn2 | head -1"
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
     assert done.stdout.count("\n") == 1 and done.stderr == ""
+
+
+def test_an_interrupted_command_leaves_nothing_behind(tmp_path):
+    (tmp_path / "endless.py").write_text(
+        "import sys, time\nprint('started', file=sys.stderr, flush=True)\ntime.sleep(600)\n", encoding="utf-8"
+    )
+    command = [sys.executable, "-m", "simcore.apps", "gantt", "endless.py", "-o", "picture.svg"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr.readline() == "started\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and out == "" and "Traceback" not in err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["endless.py"]
 
 
 # ------------------------------------------------------------------------------------------ pieces

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from simcore.apps.options import Output, Sources, takes_sources
-from simcore.apps.views import write
 
 
 @takes_sources(several=True)
@@ -21,6 +20,8 @@ def perfetto(
     port: Annotated[int, typer.Option(metavar="N", help="Port of --open; 0 takes a free one.")] = 0,
 ) -> None:
     """Write a trace for the Perfetto UI; --open shows it without internet."""
+    from simcore.apps.views import write
+
     path, *_ = write("perfetto", sources, output, flows=flows)
     if show:
         from simcore.apps.output import narrate

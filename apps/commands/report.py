@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from simcore.apps.options import Output, Sources, takes_sources
-from simcore.apps.views import write
 
 
 @takes_sources()
 def report(sources: Sources, output: Output = None) -> None:
     """Write one self-contained HTML page: summary, roofline, zoomable timeline, source."""
+    from simcore.apps.views import write
+
     write("report", sources, output)
