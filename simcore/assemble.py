@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from simcore.limiter import clock_states
+from simcore.lowering.coverage import outside_calibration
 from simcore.lowering.program import Program
 from simcore.machine import Machine
 from simcore.timeline import CAUSES, MEMORIES, Counter, Dependences, DmaTransfers, Instructions, Timeline
@@ -44,16 +45,26 @@ def assemble(trace: Trace, machine: Machine, p: Program, run) -> Timeline:
     dependences = Dependences(producer=rank[p.last_chip[p.producer[hard]]], consumer=rank[p.first_chip[p.consumer[hard]]], cause=p.cause[hard])
     end_ps = int(max(end.max(initial=0), done.max(initial=0), max(run.transfer_end, default=0)))
     kernel = machine.kernel
-    totals = {"kernel_ps": end_ps}
-    for name, numbers in (("profiled_ps", ("start_ns", "end_ns")), ("device_ps", ("device_fixed_ns",)), ("benchmark_ps", ("benchmark_fixed_ns",))):
-        if all(kernel.get(x) is not None for x in numbers):
-            totals[name] = end_ps + round(sum(kernel.get(x) for x in numbers) * 1000)
+    totals = {"kernel_ps": end_ps, **_totals(end_ps, trace.cores, machine)}
     return Timeline(
         name=trace.name, kind="simulated", target=trace.target, instructions=instructions, dma=dma, dependences=dependences,
         clock=clock_states(run.limiters, end_ps), opcodes=opcodes, strings=strings, sites=tuple(trace.sites), queues=queues, dtypes=dtypes,
-        counters=_counters(p, instructions, dma, rank), sources=trace.sources, totals=totals, info=trace.info | {"tensors": _tensors(trace)}, machine=machine.to_dict(),
+        counters=_counters(p, instructions, dma, rank), sources=trace.sources, totals=totals, info=trace.info | {"tensors": _tensors(trace), "outside_calibration": outside_calibration(trace, machine)}, machine=machine.to_dict(),
         trace=trace,
     )
+
+
+def _totals(span: int, cores: int, machine: Machine) -> dict[str, int]:
+    """The span as the different measurements would show it: each adds its own start and end."""
+    kernel = machine.kernel
+    out = {}
+    for name, numbers in (("profiled_ps", ("start_ns", "end_ns")), ("device_ps", ("device_fixed_ns", "pair_fixed_ns")),
+                          ("benchmark_ps", ("benchmark_fixed_ns", "pair_fixed_ns")),
+                          ("reference_ps", ("reference_fixed_ns", "pair_fixed_ns"))):
+        given = [kernel.get(x) for x in numbers if cores > 1 or x != "pair_fixed_ns"]
+        if all(x is not None for x in given):
+            out[name] = span + round(sum(given) * 1000)
+    return out
 
 
 def _tensors(trace: Trace) -> list[dict]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from simcore.isa.operators import to_operator
 from simcore.isa.table import DMA, GPSIMD, SCALAR, TENSOR, VECTOR, Engine, Op
-from simcore.machine import Machine
+from simcore.machine import Law, Machine
+from simcore.machine.sections import Engine as Engine_
 from simcore.tensor import Layout
 from simcore.trace import Operand, Variant
 
@@ -76,16 +77,9 @@ def elementwise(v: Variant, machine: Machine, engine: Engine, times: int = 1, ps
     if section is None:
         return (control(v, machine, engine),)
     n = free_elements(v)
+    law, tiles, vectors = law_of(v, section, psum)
     writes = [o for o in v.operands if "w" in o.access]
     out = writes[0].layout if writes else v.operands[0].layout
-    tiles = [o for o in v.operands if "r" in o.access and o not in writes[:1] and not is_vector_operand(o, n)]
-    vectors = sum(is_vector_operand(o, n) for o in v.operands)
-    inputs = tuple(o.layout.dtype.itemsize for o in tiles)
-    memories = tuple("psum" if psum >> v.operands.index(o) & 1 else o.layout.buffer.value for o in tiles)
-    contiguous = all(o.layout.inner_stride <= 1 for o in v.operands)
-    function = function_name(v)
-    law = section.law(v.name, function=function, inputs=inputs, out=out.dtype.itemsize, memories=memories,
-                      dest=out.buffer.value, contiguous=contiguous)
     stretch = max((sector_factor(o.layout, machine) for o in v.operands), default=1.0)
     stream = law.stream(n * times) * stretch
     if any(o.layout.indirect for o in v.operands) and engine is VECTOR and machine.vector.get("dynamic_address_min_cycles"):
@@ -98,6 +92,20 @@ def elementwise(v: Variant, machine: Machine, engine: Engine, times: int = 1, ps
               reads=tuple(o.name for o in v.reads), writes=tuple(o.name for o in writes),
               flops=times * flops(v, n), dtype=tiles[0].layout.dtype.name if tiles else out.dtype.name)]
     return tuple(ops)
+
+
+def law_of(v: Variant, section: Engine_, psum: int = 0) -> tuple[Law, list[Operand], int]:
+    """The duration law of a variant, its tile inputs, and how many scale or bias vectors it reads besides."""
+    n = free_elements(v)
+    writes = [o for o in v.operands if "w" in o.access]
+    out = writes[0].layout if writes else v.operands[0].layout
+    tiles = [o for o in v.operands if "r" in o.access and o not in writes[:1] and not is_vector_operand(o, n)]
+    vectors = sum(is_vector_operand(o, n) for o in v.operands)
+    law = section.law(
+        v.name, function=function_name(v), inputs=tuple(o.layout.dtype.itemsize for o in tiles), out=out.dtype.itemsize,
+        memories=tuple("psum" if psum >> v.operands.index(o) & 1 else o.layout.buffer.value for o in tiles),
+        dest=out.buffer.value, contiguous=all(o.layout.inner_stride <= 1 for o in v.operands))
+    return law, tiles, vectors
 
 
 def opcode(v: Variant, out: Layout) -> str:

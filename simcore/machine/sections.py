@@ -389,6 +389,8 @@ class Kernel(Section):
     end_ns: float = number()                        # after the last, in a profiled total
     device_fixed_ns: float = number()               # device time beyond the kernel's span
     benchmark_fixed_ns: float = number()            # benchmark latency beyond the kernel's span
+    reference_fixed_ns: float = number()            # a library's CI reference beyond the kernel's span
+    pair_fixed_ns: float = number()                 # more of these three when two cores work together
 
 
 SECTIONS: dict[str, type[Section]] = {

@@ -31,7 +31,7 @@ def predict(kernel, args, kwargs, grid, target, cores, options=None):
     span = us["kernel_ps"]
     out = {"total_us": span, "profiled_us": us.get("profiled_ps", span), "device_us": us.get("device_ps", span),
            "benchmark_us": us.get("benchmark_ps", span), "benchmark_p99_us": us.get("benchmark_ps", span),
-           "ci_us": us.get("profiled_ps", span)}
+           "ci_us": us.get("reference_ps", span)}
     busy = {engine: timeline.busy_ps(engine) / 1e6 for engine in ("Tensor", "Vector", "Scalar", "GpSimd")}
     busy["DMA"] = timeline.dma_busy_ps() / 1e6
     return out | {"per_engine_busy_us": busy, "instructions": len(trace), "seconds": time.perf_counter() - start}

@@ -1,0 +1,1 @@
+"""Predicted beside measured: the validation set, its runner and its report."""
