@@ -72,6 +72,10 @@ def test_the_picture_names_lanes_opcodes_and_causes():
     assert "GpSimd" not in words
 
 
+def test_a_line_is_marked():
+    assert "line pipeline.py:6" in _words(pipeline(4), line="pipeline.py:6")
+
+
 def test_two_cores_have_their_own_lanes():
     t = pipeline(2)
     rows = {f: getattr(t.instructions, f) for f in t.instructions.__dataclass_fields__}

@@ -107,8 +107,4 @@ def test_numbers():
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=list(VIEWS))
 def test_every_view_loads(view):
-    try:
-        function = view.load()
-    except (ModuleNotFoundError, AttributeError) as e:
-        pytest.skip(f"{e.name} is not there yet")
-    assert callable(function) and view.help
+    assert callable(view.load()) and view.help

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from simcore import analysis
@@ -93,7 +95,9 @@ def draw(
         occupancy.draw_counter(counter_ax, timeline, name, span, theme)
     windows.time_axis(axes[-1], span)
     axes[-1].set_xlim(*span)
-    _legend(fig, set().union(*causes) if causes else set(), timeline, theme)
+    held = timeline.clock
+    slow = bool(((held.k < held.n) & (held.end_ps > span[0]) & (held.start_ps < span[1])).any())
+    _legend(fig, set().union(*causes) if causes else set(), slow, line, theme)
 
 
 def _lanes(timeline: Timeline) -> list[tuple[str, int]]:
@@ -300,8 +304,8 @@ def _labels(ax: Axes, found: binning.Bars, opcodes: list[str], y, low, high, spa
         )
 
 
-def _legend(fig: Figure, causes: set[str], timeline: Timeline, theme) -> None:
-    handles = [Patch(facecolor=palette.CRITICAL.on(theme), label="critical path (over the bars)")]
+def _legend(fig: Figure, causes: set[str], slow_clock: bool, line: str | int | None, theme) -> None:
+    handles: list[Artist] = [Patch(facecolor=palette.CRITICAL.on(theme), label="critical path (over the bars)")]
     handles += [
         Patch(
             facecolor=palette.cause(c, theme),
@@ -316,6 +320,9 @@ def _legend(fig: Figure, causes: set[str], timeline: Timeline, theme) -> None:
         for c in CAUSES
         if c in causes
     ]
-    if (timeline.clock.k < timeline.clock.n).any():
+    if slow_clock:
         handles.append(Patch(facecolor=palette.SURFACES[theme].muted, label="PE clock held back (under Tensor)"))
+    if line is not None:
+        color = palette.SURFACES[theme].text
+        handles.append(Line2D([], [], linestyle="none", marker="^", markersize=4, color=color, label=f"line {line}"))
     fig.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7.5, frameon=False, handlelength=1.6)

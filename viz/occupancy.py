@@ -86,10 +86,12 @@ def draw_counter(ax: Axes, timeline: Timeline, name: str, span: tuple[int, int],
         va="top",
         fontsize=8,
         color=surface.muted,
-        bbox={"facecolor": surface.background, "alpha": 0.8, "linewidth": 0, "pad": 1.5},
+        bbox={"facecolor": surface.background, "alpha": 0.95, "linewidth": 0, "pad": 1.5},
         zorder=5,
     )
-    if name.endswith(" bytes"):
+    if not peak:
+        ax.set(ylim=(0, 1), yticks=[0])
+    elif name.endswith(" bytes"):
         step = 2 ** max(math.ceil(math.log2(top / 3)), 0)
         ax.set_yticks(np.arange(0, top, step))
     else:
