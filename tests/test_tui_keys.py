@@ -77,8 +77,8 @@ EFFECTS: dict[str, Effect] = {
     "path forward": moved("MATMUL@200"),
     "path back": moved("DMA_DIRECT2D@0", "right_square_bracket"),
     "search": Effect(lambda a, b, s: isinstance(s.focused, Input) and not s.query_one("#prompt").filtering),
-    "next match": moved("MATMUL@1100", "slash", *"matmul", "enter"),
-    "previous match": moved("MATMUL@2000", "slash", *"matmul", "enter"),
+    "next match": moved("MATMUL@1100", "slash", *"mat", "enter"),
+    "previous match": moved("MATMUL@2000", "slash", *"mat", "enter"),
     "filter": Effect(lambda a, b, s: isinstance(s.focused, Input) and s.query_one("#prompt").filtering),
     "this line": Effect(lambda a, b, s: b.filtering and b.matches.query.text == "line:pipeline.py:5"),
     "this opcode": Effect(lambda a, b, s: b.filtering and b.matches.query.text == "op:DMA_DIRECT2D"),
@@ -94,7 +94,7 @@ EFFECTS: dict[str, Effect] = {
             and b.mark_ps is None
             and b.matches is None
         ),
-        ("ampersand", *"matmul", "enter", "c", "v"),
+        ("ampersand", *"mat", "enter", "c", "v"),
     ),
     "DMA": Effect(lambda a, b, s: len(b.lanes) - len(a.lanes) == 15),
     "waits in gaps": toggled("waits"),
@@ -234,7 +234,7 @@ async def test_the_prompt_counts_while_typing_and_says_what_is_wrong(app):
 
 async def test_an_empty_filter_clears_it(app):
     async with app.run_test(size=(108, 40)) as pilot:
-        await pilot.press("ampersand", *"matmul", "enter")
+        await pilot.press("ampersand", *"mat", "enter")
         assert app.screen.view.filtering
         await pilot.press("ampersand", "ctrl+u", "enter")
         assert not app.screen.view.filtering
@@ -332,7 +332,9 @@ async def test_an_export_never_overwrites_and_says_where_it_went_wrong(app, tmp_
 
 async def test_themes_of_textual_work_too(app):
     async with app.run_test(size=(80, 24)) as pilot:
-        for theme in app.available_themes:
+        chosen = [t for t in app.available_themes if "ansi" in t or "simcore" in t or t in ("nord", "solarized-light")]
+        assert len(chosen) >= 6
+        for theme in chosen:
             app.theme = theme
             await pilot.pause()
             assert app.main.inks.dark == app.current_theme.dark
@@ -366,7 +368,7 @@ async def test_measured_profiles_open(profiles):
     timelines = [read_profile(p) for p in sorted(profiles.glob("*.gz"))[:2]]
     app = TimelineApp(timelines)
     async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.press("d", "b", "s", "c", "right_square_bracket", "3", "f", "slash", *"matmul", "enter", "z")
+        await pilot.press("d", "b", "s", "c", "right_square_bracket", "3", "f", "slash", *"mat", "enter", "z")
         await pilot.pause()
         assert at(replace(app.screen.view)).startswith("MATMUL@")
         assert "MATMUL" in "\n".join(screen_text(app))

@@ -27,16 +27,16 @@ SIZES = ((80, 24), (120, 40), (200, 60))
 
 SCENES = {
     "opened": ([pipeline], ()),
-    "zoomed-on-matmul": ([pipeline], ("slash", *"matmul", "enter", "z", "o")),
-    "why": ([pipeline], ("slash", *"op:tensor", "enter", "b", "3")),
+    "zoomed-on-matmul": ([pipeline], ("slash", *"mat", "enter", "z", "o")),
+    "why": ([pipeline], ("slash", *"tens", "enter", "b", "3")),
     "critical": ([pipeline], ("c", "right_square_bracket")),
-    "filtered": ([pipeline], ("ampersand", *"line:6", "enter", "2")),
-    "marked": ([pipeline], ("v", *["greater_than_sign"] * 6, "4")),
+    "filtered": ([pipeline], ("ampersand", *"l:6", "enter", "2")),
+    "marked": ([pipeline], ("v", *["greater_than_sign"] * 4, "4")),
     "unfolded": ([pipeline], ("d", "j", "j", "j")),
     "two-runs": ([pipeline, lambda: pipeline(2, "shorter")], ("4",)),
     "summary": ([pipeline, lambda: pipeline(2, "shorter")], ("5",)),
     "many": ([lambda: random_rows(3000)], ("y", "W")),
-    "many-closer": ([lambda: random_rows(3000)], ("slash", *"engine:vector", "enter", *["i"] * 7)),
+    "many-closer": ([lambda: random_rows(3000)], ("slash", *"e:v", "enter", *["i"] * 6)),
     "help": ([pipeline], ("question_mark",)),
     "searching": ([pipeline], ("slash", *"engin:x")),
 }
