@@ -20,7 +20,7 @@ from simcore.viz.tui.model.view import View
 from simcore.viz.tui.paint import GUTTER
 from simcore.viz.tui.screen import TimelineScreen
 from simcore.viz.tui.widgets.panels import Panel
-from simcore.viz.tui.widgets.timeline import Axis, Lanes, Minimap
+from simcore.viz.tui.widgets.timeline import Axis, Graphs, Lanes, Minimap
 
 
 def at(view: View) -> str:
@@ -107,6 +107,7 @@ EFFECTS: dict[str, Effect] = {
     "panel cost": shows("cost"),
     "next panel": shows("source"),
     "panels": Effect(lambda a, b, s: s.panels == "large"),
+    "graphs": Effect(lambda a, b, s: not s.query_one(Graphs).display),
     "theme": Effect(lambda a, b, s: not s.inks.dark and s.app.theme == "simcore-light"),
     "export": Effect(lambda a, b, s: [p.name for p in s.app.export_to.iterdir()] == ["pipeline.svg"]),
     "help": Effect(lambda a, b, s: isinstance(s.app.screen, HelpScreen)),

@@ -568,6 +568,12 @@ def test_areas_fill_the_terminal_and_no_more(panels, lanes, graphs_):
             assert room.lanes - int(room.legend) >= min(lanes, 6) * room.lane
 
 
+def test_many_runs_keep_room_for_lanes():
+    room = arrange(120, 40, 26, 20)
+    assert room.lanes - 1 >= 12 and room.graphs >= 5
+    assert arrange(120, 40, 26, 20, "none", with_graphs=False).lanes == 1 + 26
+
+
 def test_at_80_by_24_everything_is_there():
     room = arrange(80, 24, 6, 3)
     assert (room.lanes, room.graphs, room.panels, room.axis, room.columns) == (6, 3, 10, 1, 1)

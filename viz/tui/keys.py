@@ -115,6 +115,7 @@ KEYS: tuple[Key, ...] = (
         action="panel('cost')"),
     Key("tab", "next panel", "next panel", LOOK, action="next_panel"),
     Key("p", "panels", "panels larger, away, back", LOOK, action="panels"),
+    Key("P", "graphs", "graphs of memories and bandwidth away, back", LOOK, action="graphs"),
     Key("t", "theme", "next of simcore's themes (the command palette has all)", LOOK, action="app.theme"),
 
     Key("x", "export", "write what is on the screen as SVG", APP, action="app.export"),

@@ -55,6 +55,7 @@ class TimelineScreen(Screen[None]):
         self.moved = moved
         self.panel = "chosen"
         self.panels = "normal"
+        self.graphs = True
         self.set_reactive(TimelineScreen.view, open_view(runs))
         self.set_reactive(TimelineScreen.inks, inks)
 
@@ -92,7 +93,7 @@ class TimelineScreen(Screen[None]):
         assert view is not None
         width, height = self.size
         extra = len(view.model.paths) if view.critical else 0
-        room = arrange(width, height, len(view.lanes) + extra, len(view.runs.graphs), self.panels)
+        room = arrange(width, height, len(view.lanes) + extra, len(view.runs.graphs), self.panels, self.graphs)
         self.query_one(Axis).styles.height = room.axis
         lanes, graphs = self.query_one(Lanes), self.query_one(Graphs)
         lanes.styles.height, lanes.lane_height, lanes.legend = room.lanes, room.lane, room.legend
@@ -166,6 +167,7 @@ class TimelineScreen(Screen[None]):
         self.panel = name
         if self.panels == "none":
             self.panels = "normal"
+        self.graphs = True
         self._arrange()
 
     def action_next_panel(self) -> None:
@@ -174,6 +176,10 @@ class TimelineScreen(Screen[None]):
 
     def action_panels(self) -> None:
         self.panels = {"normal": "large", "large": "none", "none": "normal"}[self.panels]
+        self._arrange()
+
+    def action_graphs(self) -> None:
+        self.graphs = not self.graphs
         self._arrange()
 
     def action_help(self) -> None:
