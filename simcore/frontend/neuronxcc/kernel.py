@@ -148,13 +148,14 @@ class MeasuredKernel(LegacyKernel):
                 settings.on_trace(trace)
 
         args = tuple(_prepared(a) for a in args)
-        with cap.use_session(cap.Session(settings.target, settings.values, settings.lnc, keep)):
+        values = settings.values and not any(isinstance(a, cap.TensorSpec) for a in args)      # described tensors have no values
+        with cap.use_session(cap.Session(settings.target, values, settings.lnc, keep)):
             return LegacyKernel.__call__(self, *args, **kwargs)
 
 
 def _prepared(value):
     """Arguments of measured kernels may be `nki.language`-style tensors: shape and dtype only."""
-    if isinstance(value, np.ndarray) or not (hasattr(value, "shape") and hasattr(value, "dtype")) or hasattr(value, "detach"):
+    if isinstance(value, np.generic | np.ndarray) or getattr(value, "dtype", None) is None or not hasattr(value, "shape") or hasattr(value, "detach"):
         return value
     from simcore.dtypes import to_dtype
 

@@ -1,0 +1,1 @@
+"""The part of torch_xla.core that scripts use."""
