@@ -16,18 +16,24 @@ from simcore.timeline import Timeline
 from simcore.viz import format, palette, style
 
 
+MOST_LEVELS = 4
+"""Kernels on a picture that also shows them per byte of SBUF and PSUM; more would cover each other."""
+
+
 def write(
     timelines: Timeline | Iterable[Timeline],
     output: str | Path,
     *,
     theme: palette.Theme = "light",
     title: str | None = None,
-    width: float = 10.0,
-    height: float = 7.0,
+    width: float | None = None,
+    height: float | None = None,
 ) -> None:
-    """Draw the timelines' kernels under their machines' roofs; one panel per target."""
-    with style.figure(width, height, theme) as fig:
-        draw(fig, rooflines(_list(timelines)), theme=theme, title=title)
+    """Draw the timelines' kernels under their machines' roofs; one panel per target.  Sizes are inches."""
+    roofs = rooflines(_list(timelines))
+    most = max(len(roof.points) for roof in roofs)
+    with style.figure(width or 10.0 * len(roofs), height or 6.0 + 0.22 * most, theme) as fig:
+        draw(fig, roofs, theme=theme, title=title)
         style.save(fig, output, theme)
 
 
@@ -60,46 +66,71 @@ def _panel(ax: Axes, roof: Roofline, theme: palette.Theme, first: int, title: st
     ax.grid(True, which="major", linewidth=0.6)
     ax.tick_params(which="minor", length=2)
     _roof(ax, roof, theme, low, high, top)
+    levels = len(roof.points) <= MOST_LEVELS
     handles = [
-        _kernel(ax, p, palette.series(first + i), palette.MARKERS[(first + i) % 8], theme)
+        _kernel(ax, p, levels, palette.series(first + i), palette.MARKERS[(first + i) % 8], theme)
         for i, p in enumerate(roof.points)
     ]
     bandwidths = ax.legend(
         handles=_slope_handles(roof, theme),
-        loc="upper left",
+        loc=_free_corner(ax, roof),
         fontsize=8.5,
         frameon=True,
-        framealpha=1,
+        framealpha=0.9,
         facecolor=surface.background,
         edgecolor=surface.grid,
         title="bandwidth",
         title_fontsize=8.5,
         alignment="left",
     )
+    bandwidths.set_zorder(3.5)
     ax.add_artist(bandwidths)
-    ax.legend(
+    kernels = ax.legend(
         handles=handles,
         loc="upper left",
-        bbox_to_anchor=(0, -0.13),
+        bbox_to_anchor=(0, -0.12),
         fontsize=8.5,
         frameon=False,
         borderpad=0,
-        labelspacing=0.6,
-        ncols=1 if len(handles) < 6 else 2,
+        labelspacing=0.55,
         handletextpad=0.6,
-        columnspacing=1.5,
+        title="bar: algorithmic intensity (inputs and outputs once), arrow to the achieved one; hollow marks: measured"
+        + "\nS, P: the same per byte that the Tensor engine reads from SBUF and writes to PSUM" * levels,
+        title_fontsize=7.5,
+        alignment="left",
     )
-    ax.text(
-        1,
-        1.02,
-        "bar | : algorithmic intensity (inputs and outputs once), arrow to the achieved one; hollow: measured\n"
-        "S, P: per byte the Tensor engine reads from SBUF, writes to PSUM",
-        transform=ax.transAxes,
-        ha="right",
-        va="bottom",
-        fontsize=7.5,
-        color=surface.muted,
-    )
+    kernels.get_title().set_color(surface.muted)
+
+
+def _free_corner(ax: Axes, roof: Roofline) -> str:
+    """Where the list of bandwidths hides least: above the slopes, else below them, right or left."""
+    wide, tall = 0.36, 0.27  # of the axes, about
+    (x0, x1), (y0, y1) = ((math.log10(v) for v in limits) for limits in (ax.get_xlim(), ax.get_ylim()))
+
+    def place(intensity: float, rate: float) -> tuple[float, float]:
+        return (math.log10(intensity) - x0) / (x1 - x0), (math.log10(rate) - y0) / (y1 - y0)
+
+    marks = [
+        place(i, p.flops_per_s)
+        for p in roof.points
+        if p.flops_per_s
+        for i in (p.achieved, p.algorithmic, *p.levels.values())
+        if i
+    ]
+    steepest = max(s.bytes_per_s for s in roof.slopes)
+    for corner, left, low in (
+        ("upper left", 0.0, 1 - tall),
+        ("lower right", 1 - wide, 0.0),
+        ("lower center", 0.35, 0.0),
+    ):
+        hidden = sum(left <= x <= left + wide and low <= y <= low + tall for x, y in marks)
+        if corner == "upper left":
+            across = place(1, steepest * 10 ** (x0 + wide * (x1 - x0)))[1] > low + 0.04
+        else:
+            across = any(low <= place(1, c.flops_per_s)[1] <= low + tall for c in roof.ceilings)
+        if not hidden and not across:
+            return corner
+    return "upper left"
 
 
 def _intensity_range(roof: Roofline) -> tuple[float, float]:
@@ -130,7 +161,7 @@ def _roof(ax: Axes, roof: Roofline, theme: palette.Theme, low: float, high: floa
     for s in roof.slopes:
         end = min(top / s.bytes_per_s, high)
         ax.plot([low, end], [low * s.bytes_per_s, end * s.bytes_per_s], **_slope_style(s, roof, theme))
-    for c, ridge in roof.ridges:
+    for i, (c, ridge) in enumerate(roof.ridges):
         if c.engine == "Tensor":
             ax.plot(
                 [ridge, ridge],
@@ -143,7 +174,7 @@ def _roof(ax: Axes, roof: Roofline, theme: palette.Theme, low: float, high: floa
             ax.annotate(
                 f"ridge {format.digits(ridge)}",
                 (ridge, ax.get_ylim()[0]),
-                xytext=(3, 4),
+                xytext=(3, 4 + 11 * i),
                 textcoords="offset points",
                 ha="left",
                 va="bottom",
@@ -167,7 +198,7 @@ def _slope_handles(roof: Roofline, theme: palette.Theme) -> list[Line2D]:
     ]
 
 
-def _kernel(ax: Axes, p: Point, ink: palette.Ink, marker: str, theme: palette.Theme) -> Line2D:
+def _kernel(ax: Axes, p: Point, levels: bool, ink: palette.Ink, marker: str, theme: palette.Theme) -> Line2D:
     color, surface = ink.on(theme), palette.SURFACES[theme]
     measured = p.kind == "measured"
     face = surface.background if measured else color
@@ -184,7 +215,7 @@ def _kernel(ax: Axes, p: Point, ink: palette.Ink, marker: str, theme: palette.Th
                     zorder=5,
                     arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 6},
                 )
-        for level, intensity in p.levels.items():
+        for level, intensity in p.levels.items() if levels else ():
             ax.plot(
                 [intensity],
                 [p.flops_per_s],
@@ -229,9 +260,10 @@ def _kernel(ax: Axes, p: Point, ink: palette.Ink, marker: str, theme: palette.Th
 
 
 def _label(p: Point) -> str:
-    words = [f"{p.name} ({p.kind}, mostly {p.work}): {format.time(p.span_ps)}"]
+    words = [f"{p.name} ({p.kind}): {format.time(p.span_ps)}"]
     if p.of_roof is not None:
         words.append(f"{format.percent(p.of_roof)} of its roof")
     if p.algorithmic_bytes and p.hbm_bytes:
         words.append(f"moves {format.ratio(p.hbm_bytes / p.algorithmic_bytes)} the bytes it needs")
-    return ", ".join(words[:2]) + ("\n" + words[2] if len(words) > 2 else "")
+    words.append(f"mostly {p.work}" if p.work else "no arithmetic")
+    return ", ".join(words)
