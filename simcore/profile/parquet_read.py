@@ -6,7 +6,11 @@ a large table may come in pieces (`Instruction_0.parquet`, ...).  Only Instructi
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+import tempfile
 from array import array
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,9 @@ from simcore.profile import vendor
 from simcore.profile.assemble import TRAFFIC, Rows, assemble
 from simcore.profile.files import MAX_ROWS, clean, sentences
 from simcore.timeline import CAUSES, ENGINES, MEMORIES, Timeline
+
+MAX_MEMORY = 16 << 30
+"""Address space of the process that decodes the tables."""
 
 _PIECE = re.compile(r"([A-Za-z]+)(?:_(\d+))?\.parquet")
 _OWNER = re.compile(r"S\[(\d+)\] \((q\w+)\)")
@@ -39,11 +46,28 @@ def find_folder(path: Path, depth: int = 4) -> Path | None:
 
 
 def read_parquet(path: str | Path) -> Timeline:
-    """A Timeline from a Parquet folder.  Raises FileError in a sentence for a damaged one."""
+    """A Timeline from a Parquet folder.  Raises FileError in a sentence for a damaged one.
+
+    The tables are decoded in a process of their own: polars ends the process on some damaged files (a panic, or
+    memory for a length that a flipped bit made up), and there its memory can be limited.
+    """
     path = Path(path)
     folder = find_folder(path)
     if folder is None:
         raise FileError(f"{path} holds no Instruction.parquet: not a folder of Neuron Explorer tables")
+    with tempfile.TemporaryDirectory(prefix="simcore-") as scratch:
+        result, sentence = Path(scratch) / "profile.simcore", Path(scratch) / "error.txt"
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "POLARS_MAX_THREADS": "2"}
+        subprocess.run([sys.executable, "-m", "simcore.profile.parquet_read", folder, result, sentence], check=False,
+                       env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if sentence.exists():
+            raise FileError(sentence.read_text())
+        if not result.exists():
+            raise FileError(f"{folder} is damaged: its tables cannot be decoded")
+        return Timeline.load(result)
+
+
+def _read_here(folder: Path) -> Timeline:
     import polars as pl
 
     with sentences(folder):
@@ -320,3 +344,21 @@ def _ps(ns: np.ndarray) -> np.ndarray:
     if len(ns) and (ns.max() > 10**15 or ns.min() < -(10**15)):
         raise FileError(f"a time of {int(ns.max())} ns is longer than eleven days")
     return ns * 1000
+
+
+def _main(folder: str, result: str, sentence: str) -> None:
+    """The decoding process: leaves a .simcore file, or a file with a sentence, or, when polars ends it, neither."""
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    except (ImportError, ValueError, OSError):
+        pass                            # no such limit here
+    try:
+        _read_here(Path(folder)).save(result)
+    except FileError as e:
+        Path(sentence).write_text(str(e))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

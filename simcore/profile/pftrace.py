@@ -308,6 +308,8 @@ class _Reader:
 
 
 def _double(data: bytes) -> float:
+    if not isinstance(data, bytes) or len(data) != 8:
+        raise ValueError("a number is not eight bytes long")
     value = struct.unpack("<d", data)[0]
     return value if math.isfinite(value) else 0.0
 
