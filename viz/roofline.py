@@ -15,7 +15,6 @@ from simcore.roofline import Point, Roofline, Slope, rooflines
 from simcore.timeline import Timeline
 from simcore.viz import format, palette, style
 
-
 MOST_LEVELS = 4
 """Kernels on a picture that also shows them per byte of SBUF and PSUM; more would cover each other."""
 

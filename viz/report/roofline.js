@@ -22,16 +22,19 @@ function drawRoofline(data) {
     if (c.engine === "Tensor") { add("line", { x1: x(c.ridge), x2: x(c.ridge), y1: y(c.flops_per_s), y2: H - bottom, stroke: "var(--line)", "stroke-dasharray": "2 4" }); add("text", { x: x(c.ridge) + 4, y: H - bottom - 6, fill: "var(--muted)" }, `ridge ${digits(c.ridge)}`); }
     under = c.flops_per_s;
   }
+  const keys = add("g", {});
   roof.slopes.forEach((s, i) => {
     const from = Math.max(lowX, lowY / s.bytes_per_s), to = Math.min(peak / s.bytes_per_s, highX), color = s.memory === "DMA" ? "var(--engine-DMA)" : `var(--memory-${s.memory})`;
     const dash = s.roof ? "" : { HBM: "9 3", SBUF: "2 2", PSUM: "1 4" }[s.memory] || "5 4";
     const line = add("line", { x1: x(from), y1: y(from * s.bytes_per_s), x2: x(to), y2: y(to * s.bytes_per_s), stroke: color, "stroke-width": s.roof ? 2.5 : 1.3, "stroke-dasharray": dash });
     title(line, `${s.name}: ${fmt.rate(s.bytes_per_s)}`);
-    const key = add("g", { style: "cursor: pointer" }), ly = top + 10 + i * 18;
+    const key = add("g", { style: "cursor: pointer" }, null, keys), ly = top + 10 + i * 18;
     add("line", { x1: left + 8, x2: left + 40, y1: ly, y2: ly, stroke: color, "stroke-width": s.roof ? 2.5 : 1.3, "stroke-dasharray": dash }, null, key);
     const words = add("text", { x: left + 46, y: ly + 4, fill: "var(--text)" }, `${s.name}: ${fmt.rate(s.bytes_per_s)}`, key);
     key.addEventListener("click", () => { const hide = line.style.display !== "none"; line.style.display = hide ? "none" : ""; words.style.opacity = hide ? 0.4 : 1; });
   });
+  svg.append(keys);      // over the lines, on a ground of its own
+  keys.prepend(add("rect", { x: left + 3, y: top - 2, width: 268, height: 18 * roof.slopes.length + 6, fill: "var(--background)", opacity: 0.85 }, null, keys));
   if (point.achieved && point.flops_per_s) {
     const py = y(point.flops_per_s), g = add("g", { class: "point" });
     if (point.roof_flops_per_s) add("line", { x1: x(point.achieved), x2: x(point.achieved), y1: py, y2: y(point.roof_flops_per_s), stroke: "var(--series)", "stroke-dasharray": "2 3" }, null, g);
