@@ -267,7 +267,7 @@ def test_damaged_tables(tmp_path, damage, says):
 
 
 def test_flipped_bytes_in_tables(tmp_path):
-    """polars panics, or asks for exabytes, on some of these; here it is a sentence, or a profile that holds together."""
+    """polars panics, or asks for exabytes, on some of these; here it is a sentence, or a profile that holds."""
     folder = write_parquet(pipeline(), tmp_path / "t")
     whole = {name: (folder / f"{name}.parquet").read_bytes() for name in ("Instruction", "DmaPacket", "Flow")}
     rng = np.random.default_rng(1)
