@@ -108,6 +108,9 @@ def to_dtype(spec) -> DType:
     """
     if spec.__class__ is DType:
         return spec
+    packed = getattr(spec, "metadata", None)
+    if packed and "nki" in packed:       # a NumPy dtype of packed elements, whose name is metadata
+        return DTYPES[packed["nki"]]
     try:
         found = _cache.get(spec)
     except TypeError:
