@@ -268,7 +268,7 @@ class Tables:
         counter = self.counters.get("pending DMAs")
         if counter is None:
             return {}
-        return {"timestamp": _ns(counter.time_ps), "value": counter.value.astype(np.int32),
+        return {"timestamp": _ns(counter.time_ps), "value": np.clip(counter.value, 0, 2**31 - 1).astype(np.int32),
                 "pcore_idx": np.zeros(len(counter), np.int64)}
 
     def sbuf_usage(self) -> dict[str, Any]:
