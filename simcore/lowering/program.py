@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from simcore.errors import CapacityError
-from simcore.isa.table import ENGINE_INDEX, Op
+from simcore.isa.table import ENGINE_INDEX, SCALAR, VECTOR, Engine, Op
 from simcore.lowering.allocate import Placement, place
 from simcore.lowering.costs import ops_of
 from simcore.lowering.dependences import DATA, REUSE, accesses, dependences, unique_edges
@@ -83,7 +83,9 @@ def lower(trace: Trace, machine: Machine) -> Program:
     """Costs, addresses and dependences.  Raises CapacityError when a memory cannot hold the tiles alive at once."""
     trace, units, placement = _plan(trace, machine)
     kinds, kind = _kinds(trace, units)
-    variant_ops = [ops_of(trace.variants[v], machine, times, argument, psum) for v, times, argument, psum in kinds]
+    variant_ops = [ops_of(trace.variants[v], machine, *rest) for v, *rest in kinds]
+    if trace.info.get("dialect") == LEGACY:
+        kinds, kind, variant_ops = _balance(trace, machine, kinds, kind, variant_ops)
     ops = [o for mine in variant_ops for o in mine]
     count = np.array([len(mine) for mine in variant_ops], np.int64)
     first_op = np.cumsum(count) - count
@@ -150,6 +152,29 @@ def _kinds(trace: Trace, units: Units) -> tuple[list[tuple[int, int, bool, int]]
     code = ((trace.variant[units.row].astype(np.int64) * widest + units.times) * 2 + argument) * 256 + psum_bits[units.row]
     code, kind = np.unique(code, return_inverse=True)
     return [(int(c) // 512 // widest, int(c) // 512 % widest, bool(c >> 8 & 1), int(c) & 255) for c in code], kind.reshape(-1)
+
+
+def _balance(trace: Trace, machine: Machine, kinds, kind, kind_ops):
+    """The older compiler puts a copy whose engine is open on Vector or Scalar, whichever has had less to do so far."""
+    kinds, kind, kind_ops = list(kinds), kind.copy(), list(kind_ops)
+    other: dict[int, int] = {}
+    for k, (v, *rest) in enumerate(kinds[:]):
+        variant = trace.variants[v]
+        if variant.name == "tensor_copy" and variant.engine is Engine.unknown and kind_ops[k][0].engine is VECTOR:
+            other[k] = len(kinds)
+            kinds.append((v, *rest, True))
+            kind_ops.append(ops_of(variant, machine, *rest, True))
+    if not other:
+        return kinds, kind, kind_ops
+    load = {VECTOR: 0, SCALAR: 0}
+    for u, k in enumerate(kind.tolist()):
+        mine = kind_ops[k]
+        if k in other and load[SCALAR] + kind_ops[other[k]][0].issue_ps < load[VECTOR] + mine[0].issue_ps:
+            kind[u] = other[k]
+            mine = kind_ops[other[k]]
+        if mine[0].engine in load and mine[0].dma is None:
+            load[mine[0].engine] += sum(o.issue_ps for o in mine)
+    return kinds, kind, kind_ops
 
 
 def _streams(core, kind, kind_ops) -> tuple[np.ndarray, list[Stream]]:

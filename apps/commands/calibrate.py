@@ -1,0 +1,69 @@
+"""simcore calibrate: fitted numbers of a machine, from profiles and measured kernels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def calibrate(
+    profiles: Annotated[Path, typer.Option(help="Folder with profiles of the chip, full JSON, plain or gzip.", show_default=False)],
+    target: Annotated[str, typer.Option(help="The chip the profiles are of.")] = "trn2",
+    refs: Annotated[
+        Path | None,
+        typer.Option(help="Folder of checkouts (owner+name@commit); also fits what no profile shows.", show_default=False),
+    ] = None,
+    families: Annotated[str, typer.Option(help="Families of the validation set used with --refs, comma-separated.")] =
+        "attention_cte,mlp_tkg,rmsnorm",
+    out: Annotated[Path | None, typer.Option("-o", help="Machine TOML whose [fitted] part is replaced; without it, only print.",
+                                             show_default=False)] = None,
+    jobs: Annotated[int, typer.Option(help="Processes for --refs.")] = 2,
+) -> None:
+    """Derive fitted numbers from real profiles (and measured kernels), with their scatter; refuse a worse fit."""
+    from simcore import load_machine, read_profile
+    from simcore.apps.output import data, narrate
+    from simcore.calibrate import from_profiles, write_fitted
+    from simcore.errors import UsageError
+
+    if not profiles.is_dir():
+        raise UsageError(f"{profiles} is not a folder; give one with the profiles of the chip")
+    files = sorted(p for p in profiles.iterdir() if p.name.endswith((".json", ".json.gz")))
+    if not files:
+        raise UsageError(f"{profiles} holds no .json or .json.gz profile")
+    machine = load_machine(target)
+    narrate(f"reading {len(files)} profiles")
+    fits = from_profiles([read_profile(p) for p in files], machine)
+    lines = [f.toml(f"{len(files)} {target} profiles") for f in fits]
+    if refs is not None:
+        lines += _from_cases(machine, target, refs, tuple(families.split(",")), jobs)
+    for line in lines:
+        data(line)
+    if out is not None:
+        write_fitted(out, lines)
+        load_machine(out)       # refuses what it could not read again
+        narrate(f"wrote the [fitted] part of {out}")
+
+
+def _from_cases(machine, target: str, refs: Path, families: tuple[str, ...], jobs: int) -> list[str]:
+    from simcore.apps.output import narrate
+    from simcore.apps.validate.cases import load_cases, missing
+    from simcore.apps.validate.predict import predict_all
+    from simcore.calibrate import Observation, from_cases
+
+    cases = [c for c in load_cases(families, (target,)) if missing(c, refs) is None]
+    settings = [2, 3, 4, 6, 8]
+    spans: dict[str, dict[int, float]] = {}
+    for s in settings:
+        narrate(f"{len(cases)} measured kernels with a reorder window of {s}")
+        for r in predict_all(cases, refs, jobs, {"compiler.reorder_window": s}):
+            if r.span_us is not None:
+                spans.setdefault(r.case.id, {})[s] = r.span_us
+    rows = [Observation(c.family, c.cores, c.measured_us, spans[c.id]) for c in cases if len(spans.get(c.id, ())) == len(settings)]
+    best = from_cases(rows, settings, machine.kernel.device_fixed_ns / 1000, machine.compiler.reorder_window)
+    what = f"{len(rows)} measured kernels ({', '.join(families)})"
+    residual = (f"MAPE {best['error']:.1f} %, {best['cross_validated']:.1f} % with families left out "
+                f"(kept value: {best['current_cross_validated']:.1f} %)")
+    return [f'"compiler.reorder_window" = {{ value = {best["setting"]}, source = "{what}", residual = "{residual}" }}',
+            f'"kernel.pair_fixed_ns" = {{ value = {best["pair_us"] * 1000:.1f}, source = "{what}", residual = "{residual}" }}']
