@@ -254,3 +254,15 @@ def test_measured_profiles_are_explained(profiles):
         json.loads(view.to_sarif([e]))
     fused = explain(simcore.read_profile(profiles / "trn2-attn-fused_fp32_s1024.profile_full.json.gz"))
     assert "transposes" in {f.rule for f in fused.findings}
+
+
+@pytest.mark.parametrize(
+    "name, repair, size",
+    [("small_free", "process", 1024), ("small_dma", "double", 2048), ("whole_load", "exponentials", 8)],
+)
+def test_another_repair_of_the_same_fault_saves_about_as_much(name, repair, size):
+    """The guide's sizes are not the only ones: a repair with other tiles must come close to what was predicted, too."""
+    arguments = [TensorSpec.parse(text) for text in twin(name).ARGS]
+    other = simcore.capture(lambda x: getattr(twin(name), repair)(x, size), *arguments, target="trn2", values=False)
+    difference = run(name, "faulty").end_ps - simcore.simulate(other, simcore.load_machine("trn2")).end_ps
+    assert explained(name, "faulty").findings[0].saving_ps == pytest.approx(difference, rel=0.2)
