@@ -22,6 +22,7 @@ PLOTTING = {
     "viz/window",
     "viz/roofline",
     "viz/gantt",
+    "apps/validate/pictures",
     "viz/occupancy",
     "apps/validate",
     "apps/qwen3",

@@ -5,6 +5,7 @@ that asking for help stays instant.
 """
 
 from simcore.apps.commands.bench import bench
+from simcore.apps.commands.calibrate import calibrate
 from simcore.apps.commands.capture_hw import capture_hw
 from simcore.apps.commands.check import check
 from simcore.apps.commands.compare import compare
@@ -18,6 +19,7 @@ from simcore.apps.commands.report import report
 from simcore.apps.commands.roofline import roofline
 from simcore.apps.commands.run import run
 from simcore.apps.commands.tui import tui
+from simcore.apps.commands.validate import validate
 
 COMMANDS = (
     run,
@@ -32,6 +34,8 @@ COMMANDS = (
     check,
     capture_hw,
     export,
+    validate,
+    calibrate,
     machines,
     bench,
 )
