@@ -41,7 +41,7 @@ def working(message: str) -> Iterator[None]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
         progress.add_task(message, total=None)
         yield
 
