@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from simcore.isa.accumulator import accumulate, check_accumulator, command
-from simcore.isa.operand import binary, check_not_both_psum, check_op, check_per_partition, check_same_free, check_tiles, f32, like, rows
+from simcore.isa.operand import binary, check_bit_dtypes, check_not_both_psum, check_op, check_per_partition, check_same_free, check_tiles, f32, like, rows
 from simcore.isa.operators import to_operator
 from simcore.isa.table import GPSIMD, SCALAR, VECTOR, Engine, Read, ReadOrScalar, ReduceCmd, Write, WriteOrNone, instruction, require
 from simcore.tensor import sbuf
@@ -21,7 +21,7 @@ def _(v):
     check_tiles(v)
     check_same_free(v, "dst", "data1", "data2", broadcast=("data1", "data2"))
     check_not_both_psum(v, "data1", "data2")
-    check_op(v, "op", kinds=("arithmetic", "comparison", "logical", "bit"))
+    check_bit_dtypes(v, check_op(v, "op", kinds=("arithmetic", "comparison", "logical", "bit")))
 
 
 @tensor_tensor.values
@@ -45,6 +45,7 @@ def _(v):
         lay = v.get(name)
         require(lay is None or lay.free == 1, f"nisa.tensor_scalar: {name} must be a number or one value per partition, but has {lay and lay.free}")
     op0, op1 = check_op(v, "op0", kinds=("arithmetic", "comparison", "logical", "bit", "unary")), check_op(v, "op1", optional=True)
+    check_bit_dtypes(v, op0)
     if op1 is not None:
         require((op0.kind == "bit") == (op1.kind == "bit"), f"nisa.tensor_scalar: nl.{op0.name} and nl.{op1.name} cannot be mixed: both arithmetic or both bit operators")
 

@@ -103,7 +103,17 @@ def check_op(v: Variant, param: str, *, kinds: tuple[str, ...] = (), names: tupl
         return None
     if kinds or names:
         require(op.kind in kinds or op.name in names, f"nisa.{v.name}: {param}=nl.{op.name} is not possible here")
+    require(op.name not in ("abs_max", "abs_min") or generation() >= 4, f"nisa.{v.name}: nl.{op.name} needs NeuronCore-v4")
     return op
+
+
+def check_bit_dtypes(v: Variant, op: Operator | None) -> None:
+    """Bit operators work on integer patterns: every operand must be an integer tile."""
+    if op is None or op.kind != "bit":
+        return
+    for o in v.operands:
+        require(o.layout.dtype.is_int or o.name.endswith(".index"),
+                f"nisa.{v.name}: nl.{op.name} works on integer tiles, but {o.name} is {o.layout.dtype}; view it as an integer of its size")
 
 
 def check_per_partition(v: Variant, *names: str) -> None:
