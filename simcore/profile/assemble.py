@@ -28,7 +28,6 @@ from simcore.timeline import (
     Instructions,
     Site,
     Timeline,
-    union_ps,
 )
 
 MAX_TIME_PS = 10**18     # eleven days
@@ -46,11 +45,15 @@ def _q() -> array:
 class Words:
     """Text to small numbers, in order of appearance."""
 
-    def __init__(self, *first: str):
-        self.index = {w: i for i, w in enumerate(first)}
+    def __init__(self, what: str = "texts", most: int = 1 << 30):
+        self.index: dict[str, int] = {}
+        self.what, self.most = what, most
 
     def __call__(self, word: str) -> int:
-        return self.index.setdefault(word, len(self.index))
+        number = self.index.setdefault(word, len(self.index))
+        if number >= self.most:
+            raise FileError(f"the profile has more than {self.most:,} different {self.what}, which no profile has")
+        return number
 
     def all(self) -> tuple[str, ...]:
         return tuple(self.index)
@@ -60,10 +63,10 @@ class Words:
 class Rows:
     """What a reader collects.  Arrays of one table have one length; times in ps; bytes as the vendor counts them."""
 
-    opcodes: Words = field(default_factory=Words)
+    opcodes: Words = field(default_factory=lambda: Words("opcodes", 1 << 12))
     strings: Words = field(default_factory=Words)
     sites: Words = field(default_factory=Words)
-    queues: Words = field(default_factory=Words)
+    queues: Words = field(default_factory=lambda: Words("queues", 1 << 12))
     # instructions
     id: array = field(default_factory=_q)
     core: array = field(default_factory=_q)
@@ -105,98 +108,113 @@ class Rows:
 
 
 def assemble(rows: Rows, *, name: str, target: str, totals: dict[str, int], info: dict[str, Any]) -> Timeline:
-    """The Timeline of a measured profile.  Raises FileError where times cannot be true."""
-    start, duration, waited = _np(rows.start), _np(rows.duration).copy(), _np(rows.wait).copy()
-    _check_times("instruction", start, duration)
-    # EVENT_SEMAPHORE rows are nothing but waiting: they take no time of the engine when it comes
+    """The Timeline of a measured profile.  Raises FileError where times or amounts cannot be true."""
+    _check(rows)
+    columns, waited, order = _instruction_columns(rows)
     opcodes, strings = rows.opcodes.all(), rows.strings.all()
-    pure_wait = np.array([op in vendor.WAITING_OPCODES for op in opcodes] or [False], bool)[_np(rows.opcode)]
-    start = start + np.where(pure_wait, duration, 0)
-    waited[pure_wait] = duration[pure_wait]
-    duration[pure_wait] = 0
-    d_start, d_duration = _np(rows.dma_start), _np(rows.dma_duration)
-    _check_times("dma", d_start, d_duration)
-    for what, amount in (*rows.traffic.items(), ("elements", rows.elements)):
-        _check_amount("instruction", what, _np(amount))
-    _check_amount("dma", "read_bytes", _np(rows.dma_read))
-    _check_amount("dma", "write_bytes", _np(rows.dma_write))
-    # The vendor's row order is kept among equals, so that the same file always gives the same rows.
-    order = np.lexsort((np.arange(len(start)), start))
-    table = Instructions.filled(
-        len(order),
-        core=_np(rows.core)[order], engine=_np(rows.engine)[order], opcode=_np(rows.opcode)[order],
-        operands=_np(rows.operands)[order], site=_np(rows.site)[order], source_row=order,
-        start_ps=start[order], end_ps=(start + duration)[order], done_ps=(start + duration)[order],
-        elements=_np(rows.elements)[order],
-        flops=np.where(_np(rows.transpose)[order] != 0, 0, 2 * _np(rows.elements)[order]),
-        **{name: _np(column)[order] for name, column in rows.traffic.items()},
-    )
-    columns = {f: getattr(table, f).copy() for f in Instructions.__dataclass_fields__}
-    if len(rows.done):
-        columns["done_ps"] = np.maximum(columns["done_ps"], _np(rows.done)[order])
-    texts = [strings[i] for i in columns["operands"]]
-    names = [opcodes[i] for i in columns["opcode"]]
-
+    names, texts = [opcodes[i] for i in columns["opcode"]], [strings[i] for i in columns["operands"]]
     if rows.per_partition:
         _scale_bytes(columns, names, texts)
-    dtypes = Words()
-    by_text: dict[str, int] = {}
-    for i, text in enumerate(texts):
-        if text not in by_text:
-            dtype = vendor.dtype_of(text)
-            by_text[text] = dtypes(dtype) if dtype else -1
-        columns["dtype"][i] = by_text[text]
+    dtypes = _dtypes(columns, strings)
 
-    d_order = np.lexsort((_np(rows.dma_order), d_start))
-    dma = {
-        "core": _np(rows.dma_core)[d_order], "engine": _np(rows.dma_engine)[d_order],
-        "queue": _np(rows.dma_queue)[d_order], "instruction": np.full(len(d_order), -1),
-        "start_ps": d_start[d_order], "end_ps": (d_start + d_duration)[d_order],
-        "read_bytes": _np(rows.dma_read)[d_order], "write_bytes": _np(rows.dma_write)[d_order],
-        "descriptors": np.ones(len(d_order)), "source": np.full(len(d_order), 3), "dest": np.full(len(d_order), 3),
-    }
-    kinds = rows.kinds.all()
-    dma_kind = _np(rows.dma_kind)[d_order]
-    fetch = np.array([k == "instruction" for k in kinds], bool)[dma_kind] if len(dma_kind) else np.zeros(0, bool)
+    dma, packet_order, kind = _dma_columns(rows)
+    fetch = np.array([k == "instruction" for k in rows.kinds.all()] or [False], bool)[kind]
     row_of = _row_of_id(_np(rows.id)[order].tolist())
     if any(trigger >= 0 for trigger in rows.dma_trigger):
         recorded = [row_of.get(i, -1) for i in rows.dma_trigger]
-        dma["instruction"] = np.array(recorded, np.int64)[d_order]
+        dma["instruction"] = np.array(recorded, np.int64)[packet_order]
     else:
         _infer_triggers(columns, names, texts, dma, fetch, rows.queues.all(), rows.semaphore_owner)
     linked = _finish_triggers(columns, dma)
     for side, given in (("source", rows.dma_source), ("dest", rows.dma_dest)):
         if len(given):
-            known = _np(given)[d_order]
+            known = _np(given)[packet_order]
             dma[side] = np.where(known < MEMORIES.index("?"), known, dma[side])
 
     edges = _edges(rows, row_of, columns, names)
-    _find_waits(columns, names, texts, waited[order], edges)
+    _find_waits(columns, names, texts, waited, edges)
 
-    kernel = ~np.isin(np.array(names, dtype=object), list(vendor.SETUP_OPCODES)) if names else np.zeros(0, bool)
-    starts = [columns["start_ps"][kernel], dma["start_ps"][~fetch]]
-    ends = [columns["end_ps"][kernel], dma["end_ps"][~fetch]]
-    if any(len(s) for s in starts):
-        first, last = min(int(s.min()) for s in starts if len(s)), max(int(e.max()) for e in ends if len(e))
-        totals = totals | {"kernel_start_ps": first, "kernel_end_ps": last, "kernel_ps": last - first}
-    length = max((int(c.max()) for c in (columns["end_ps"], dma["end_ps"]) if len(c)), default=0)
-    totals = {"profiled_ps": length} | totals
-    info = info | {"setup_opcodes": sorted(vendor.SETUP_OPCODES), "dma_packets_linked": linked}
-
-    clock = sorted(rows.clock)
     table, packets = Instructions(**columns), DmaTransfers(**dma)
     counters = {n: _counter(points) for n, points in sorted(rows.counters.items()) if points}
     derived = derived_counters(table, packets) if linked else {}
-    info = info | {"derived_counters": sorted(set(derived) - set(counters))}
+    info = info | {
+        "setup_opcodes": sorted(vendor.SETUP_OPCODES), "dma_packets_linked": linked,
+        "derived_counters": sorted(set(derived) - set(counters)), "queue_types": _queue_types(rows, dma, kind),
+    }
+    clock = sorted(rows.clock)
     return Timeline(
-        name=name, kind="measured", target=target, instructions=table, dma=packets,
-        dependences=edges,
-        clock=ClockStates(core=_c(clock, 0), start_ps=_c(clock, 1), end_ps=_c(clock, 1) + _c(clock, 2), k=_c(clock, 3),
-                          n=_c(clock, 4)),
+        name=name, kind="measured", target=target, instructions=table, dma=packets, dependences=edges,
+        clock=ClockStates(core=_c(clock, 0), start_ps=_c(clock, 1), end_ps=_c(clock, 1) + _c(clock, 2),
+                          k=_c(clock, 3), n=_c(clock, 4)),
         opcodes=opcodes, strings=strings, sites=tuple(_site(s) for s in rows.sites.all()), queues=rows.queues.all(),
-        dtypes=dtypes.all(), counters=dict(sorted((derived | counters).items())),
-        totals=totals, info=info | {"queue_types": _queue_types(rows, dma, dma_kind)},
+        dtypes=dtypes, counters=dict(sorted((derived | counters).items())),
+        totals=_kernel_totals(table, packets, names, fetch) | totals, info=info,
     )
+
+
+def _check(rows: Rows) -> None:
+    _check_times("instruction", _np(rows.start), _np(rows.duration))
+    _check_times("dma", _np(rows.dma_start), _np(rows.dma_duration))
+    for what, amount in (*rows.traffic.items(), ("elements", rows.elements)):
+        _check_amount("instruction", what, _np(amount))
+    _check_amount("dma", "read_bytes", _np(rows.dma_read))
+    _check_amount("dma", "write_bytes", _np(rows.dma_write))
+
+
+def _instruction_columns(rows: Rows) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """(columns of Instructions, how long each row waited, the rows' places in the file), ordered by start."""
+    start, duration, waited = _np(rows.start).copy(), _np(rows.duration).copy(), _np(rows.wait).copy()
+    # EVENT_SEMAPHORE rows are nothing but waiting: they take no time of the engine when it comes
+    pure_wait = np.array([op in vendor.WAITING_OPCODES for op in rows.opcodes.all()] or [False], bool)[_np(rows.opcode)]
+    start[pure_wait] += duration[pure_wait]
+    waited[pure_wait] = duration[pure_wait]
+    duration[pure_wait] = 0
+    # the file's order is kept among equals, so that the same file always gives the same rows
+    order = np.argsort(start, kind="stable")
+    end = start + duration
+    done = np.maximum(end, _np(rows.done)) if len(rows.done) else end
+    elements, transpose = _np(rows.elements), _np(rows.transpose) != 0
+    given = {"core": _np(rows.core), "engine": _np(rows.engine), "opcode": _np(rows.opcode),
+             "operands": _np(rows.operands), "site": _np(rows.site), "start_ps": start, "end_ps": end, "done_ps": done,
+             "elements": elements, "flops": np.where(transpose, 0, 2 * elements)}
+    given |= {name: _np(column) for name, column in rows.traffic.items()}
+    table = Instructions.filled(len(order), source_row=order, **{name: column[order] for name, column in given.items()})
+    return {f: getattr(table, f).copy() for f in Instructions.__dataclass_fields__}, waited[order], order
+
+
+def _dma_columns(rows: Rows) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """(columns of DmaTransfers, the packets' places in the file, the queue_type of each), ordered by start."""
+    start = _np(rows.dma_start)
+    order = np.lexsort((_np(rows.dma_order), start))
+    unknown = np.full(len(order), MEMORIES.index("?"))
+    columns = {
+        "core": _np(rows.dma_core)[order], "engine": _np(rows.dma_engine)[order], "queue": _np(rows.dma_queue)[order],
+        "instruction": np.full(len(order), -1), "start_ps": start[order],
+        "end_ps": (start + _np(rows.dma_duration))[order], "read_bytes": _np(rows.dma_read)[order],
+        "write_bytes": _np(rows.dma_write)[order], "descriptors": np.ones(len(order)),
+        "source": unknown, "dest": unknown.copy(),
+    }
+    return columns, order, _np(rows.dma_kind)[order]
+
+
+def _dtypes(columns: dict, strings: tuple[str, ...]) -> tuple[str, ...]:
+    """The dtype of the arithmetic, from the operands' text."""
+    words = Words("dtypes", 100)
+    of_text = np.array([words(d) if (d := vendor.dtype_of(text)) else -1 for text in strings] or [-1], np.int8)
+    columns["dtype"] = of_text[columns["operands"]]
+    return words.all()
+
+
+def _kernel_totals(i: Instructions, d: DmaTransfers, names: list[str], fetch: np.ndarray) -> dict[str, int]:
+    """Where the kernel's own work begins and ends between the runtime's set-up, and the whole."""
+    kernel = np.array([name not in vendor.SETUP_OPCODES for name in names], bool)
+    start = np.concatenate([i.start_ps[kernel], d.start_ps[~fetch]])
+    end = np.concatenate([i.end_ps[kernel], d.end_ps[~fetch]])
+    totals = {"profiled_ps": int(max(i.end_ps.max(initial=0), d.end_ps.max(initial=0)))}
+    if len(start):
+        first, last = int(start.min()), int(end.max())
+        totals |= {"kernel_start_ps": first, "kernel_end_ps": last, "kernel_ps": last - first}
+    return totals
 
 
 def _np(column: array) -> np.ndarray:
@@ -389,12 +407,3 @@ def _counter(points: list[tuple[int, int, float]]) -> Counter:
             times.append(time)
             values.append(total)
     return Counter(time_ps=np.array(times, np.int64), value=np.array(values, np.float64))
-
-
-def active_ps(timeline: Timeline, engine: str, *, kernel_only: bool = False) -> int:
-    """The vendor's active time: union over all cores of the engine's rows without EVENT_SEMAPHORE."""
-    rows = timeline.rows(engine)
-    skip = vendor.SETUP_OPCODES if kernel_only else vendor.WAITING_OPCODES
-    skipped = np.array([op in skip for op in timeline.opcodes] or [False], bool)
-    rows = rows[~skipped[timeline.instructions.opcode[rows]]]
-    return union_ps(timeline.instructions.start_ps[rows], timeline.instructions.end_ps[rows])
