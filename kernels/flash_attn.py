@@ -1,11 +1,15 @@
 """Flash attention: softmax(scale * Q K^T) V without ever writing the scores to HBM.
 
 What to look for in its timeline, beside naive_attn.py: HBM traffic falls from the size of the scores to the size of
-q, k, v and the result, so the DMA engines are nearly idle and the Tensor engine is busy from end to end. One step
+q, k, v and the result, so the DMA engines are nearly idle and all compute engines are busy from end to end. One step
 handles 128 queries against 1024 keys and uses every engine: Tensor multiplies, transposes and multiplies again, Vector
-finds the row maxima and rescales, Scalar takes the exponentials, GpSimd keeps the running maximum. The engines start
-instructions in program order, so the loop is written as a software pipeline: while step n is multiplied with k, step
-n - 1 is exponentiated and transposed and step n - 2 is multiplied with v. Set DEPTH to 0 and watch the gaps open.
+finds the row maxima and rescales, Scalar takes the exponentials, GpSimd keeps the running maximum. In float32 the
+Tensor engine sets the pace; in bfloat16 it is four times as fast, and Vector (one score per lane and cycle, to find the
+maximum) and Scalar become the bottleneck: the part of attention that is not a matmul.
+
+The engines start instructions in program order, so the loop is written as a software pipeline: while step n is
+multiplied with k, step n - 1 is exponentiated and transposed and step n - 2 is multiplied with v. Find one step in the
+lanes and follow it.
 
 Two tricks are worth finding in the code. The row sums cost nothing: v carries an extra column of ones, so the matmul
 with v adds up the probabilities as well. And the causal mask is a matmul: identity x bias, accumulated onto the scores

@@ -118,7 +118,7 @@ def operators_under_the_roof(
     peaks = machine.tensor.peak_flops_per_s
     key = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}[predictions[0].dtype]
     rate = min(machine.dma.engines * machine.dma.engine_bytes_per_s, machine.hbm.bytes_per_s)
-    low, high = 0.004, 8000.0
+    low, high = 0.002, 8000.0
     with style.figure(6.2 * len(predictions), 6, theme) as fig:
         axes = fig.subplots(1, len(predictions), squeeze=False, sharey=True)[0]
         for ax, p in zip(axes, predictions):
@@ -149,7 +149,7 @@ def operators_under_the_roof(
                     "\n".join(names),
                     (t.intensity, t.flops / t.time_ps * 1e12),
                     textcoords="offset points",
-                    xytext=(-30, 24) if t.intensity < 100 else (0, -34),
+                    xytext=(-26, 20) if t.intensity < 100 else (0, -34),
                     ha="right" if t.intensity < 100 else "center",
                     va="bottom" if t.intensity < 100 else "top",
                     fontsize=8,
