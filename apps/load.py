@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import simcore
+from simcore import format
 from simcore.apps.hardware import bundle
 from simcore.apps.options import Sources
 from simcore.apps.output import working
@@ -52,7 +53,7 @@ def capture(file: Path, sources: Sources) -> list[Trace]:
     """The kernel launches of a script, or the one launch --kernel and --arg ask for."""
     from simcore.apps import script
 
-    with working(f"running {file.name}"):
+    with working(f"running {file.name}", script.instructions):
         traces = (
             script.run_kernel(file, sources) if sources.kernel or sources.args else script.run_script(file, sources)
         )
@@ -67,7 +68,7 @@ def simulate(traces: list[Trace], sources: Sources) -> list[Timeline]:
     machine = simcore.load_machine(sources.target or "trn2")
     timelines = []
     for trace in traces:
-        with working(f"simulating {trace.name} on {machine.name}"):
+        with working(f"simulating {format.number(len(trace))} instructions of {trace.name} on {machine.name}"):
             timelines.append(simcore.simulate(trace, machine))
     return timelines
 

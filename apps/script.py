@@ -84,6 +84,14 @@ def _captured(sources: Sources) -> Iterator[list[Trace]]:
         yield traces
 
 
+def instructions() -> int:
+    """How many instructions of the launch that runs now are recorded."""
+    from simcore.frontend import state
+
+    recorder = state.recorder
+    return 0 if recorder is None else len(recorder)
+
+
 def chip(target: str | None) -> str:
     """The chip whose rules a kernel is checked against: the target, or what its machine file extends."""
     from simcore.machine import available, load_machine
