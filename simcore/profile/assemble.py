@@ -384,8 +384,8 @@ def _find_waits(columns, names, texts, waited, edges: Dependences) -> None:
             named = vendor.waits(texts[row])
             if on < 0 and named:
                 because = cause["dma" if named[0][1].startswith("q") else "data"]
-            elif on < 0 and before and not waited[row]:
-                because, on = cause["engine"], before[0]
+            elif on < 0 and before and waited[row] < idle // 2:
+                because, on = cause["engine"], before[0]     # it was not a semaphore that held it: the issue interval
             columns["wait_cause"][row], columns["wait_on"][row], columns["wait_ps"][row] = because, on, idle
         held.pop(key, None)
         end = int(columns["end_ps"][row])

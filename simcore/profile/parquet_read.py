@@ -208,7 +208,7 @@ class _Reader:
         _fill(rows.duration, _ps(duration))
         done = number("dma_trigger_end_ts")
         _fill(rows.done, _ps(np.where(done > 0, done - self.base, 0)))
-        _fill(rows.wait, number("evt_wait_time_ns"))
+        _fill(rows.wait, _ps(np.clip(number("evt_wait_time_ns"), 0, 10**15)))
         _fill(rows.elements, elements)
         _fill(rows.transpose, transpose)
         for name in TRAFFIC:
