@@ -1,0 +1,173 @@
+"""Costs of single instructions against closed forms, and the clock limiter against its definition."""
+
+import pytest
+
+from simcore import capture, load_machine, simulate
+from simcore.dtypes import to_dtype
+from simcore.frontend import TensorSpec
+from simcore.limiter import Limiter
+from simcore.lowering.costs import ops_of
+from simcore.lowering.costs_dma import run_bytes
+from simcore.machine import ps_per_cycle
+from simcore.tensor import layout, private_hbm, row_major, sbuf
+
+TRN2 = load_machine("trn2")
+
+
+def spec(shape, dtype="float32"):
+    return TensorSpec(tuple(shape), to_dtype(dtype))
+
+
+def variants(kernel, *args, target="trn2"):
+    return {v.name: v for v in capture(kernel, *args, target=target, values=False).variants}
+
+
+def ns(ps):
+    return ps / 1000
+
+
+def one_of_each(a):
+    import nki.isa as nisa
+    import nki.language as nl
+
+    x = nl.ndarray((128, 512), dtype=a.dtype, buffer=nl.sbuf)
+    y = nl.ndarray((128, 512), dtype=a.dtype, buffer=nl.sbuf)
+    s = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf)
+    p = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum)
+    nisa.dma_copy(dst=x, src=a)
+    nisa.tensor_reduce(dst=s, op=nl.add, data=x, axis=1)
+    nisa.tensor_scalar(dst=y, data=x, op0=nl.multiply, operand0=s)
+    nisa.reciprocal(dst=s, data=s)
+    nisa.activation(dst=y, op=nl.exp, data=x, bias=s)
+    nisa.nc_matmul(dst=p, stationary=x[:, 0:128], moving=x)
+    nisa.tensor_copy(dst=y, src=p)
+    nisa.tensor_tensor(dst=y, data1=x, data2=y, op=nl.add)
+
+
+def test_vector_and_scalar_follow_the_measured_laws():
+    """The trn2 profiles: durations and intervals of 512-element fp32 instructions, to 3 %."""
+    v = variants(one_of_each, spec((128, 512)))
+    durations = {"tensor_reduce": 680, "tensor_scalar": 481, "activation": 706, "tensor_copy": 690, "tensor_tensor": 692}
+    for name, measured in durations.items():
+        (op,) = ops_of(v[name], TRN2)
+        assert ns(op.latency_ps) == pytest.approx(measured, rel=0.03), name
+    intervals = {"tensor_reduce": 600, "tensor_scalar": 396, "activation": 612, "tensor_copy": 598}
+    for name, measured in intervals.items():
+        (op,) = ops_of(v[name], TRN2)
+        assert ns(op.issue_ps) == pytest.approx(measured, rel=0.02), name
+
+
+@pytest.mark.parametrize(("dtype", "passes", "cycles"), [("float32", 2, 2.0), ("bfloat16", 1, 1.0085)])
+def test_matmul_is_load_and_multiply_per_pass(dtype, passes, cycles):
+    ops = ops_of(variants(one_of_each, spec((128, 512), dtype))["nc_matmul"], TRN2)
+    assert [o.opcode for o in ops] == ["LDWEIGHTS", "MATMUL"] * passes
+    assert all(o.pe_cycles == round(512 * cycles) for o in ops[1::2])
+    assert sum(o.elements for o in ops) == 128 * 128 * 512
+    assert sum(o.flops for o in ops) == 2 * 128 * 128 * 512
+
+
+def test_short_contraction_halves_the_rate():
+    def short(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        x = nl.ndarray((64, 512), dtype=a.dtype, buffer=nl.sbuf)
+        p = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum)
+        nisa.dma_copy(dst=x, src=a)
+        nisa.nc_matmul(dst=p, stationary=x[:, 0:128], moving=x)
+
+    ops = ops_of(variants(short, spec((64, 512)))["nc_matmul"], TRN2)
+    assert ops[1].pe_cycles == 2 * 2 * 512
+
+
+def test_dma_descriptors_and_engines():
+    """128 rows of 2 KiB: 128 descriptors over 16 engines, 8 packets each of 4.6 ns + bytes / 27.2 GB/s."""
+    (op,) = ops_of(variants(one_of_each, spec((128, 512)))["dma_copy"], TRN2)
+    t = op.dma
+    d = TRN2.dma
+    assert (t.mode, t.descriptors, t.engines, t.bytes) == ("hw", 128, 16, 128 * 2048)
+    packet = d.packet_ns + 2048 / d.engine_bytes_per_s * 1e9
+    assert ns(t.work_ps[0]) == pytest.approx(8 * packet + d.completion_write_ns, abs=1)
+    assert t.hbm_read == t.bytes and t.hbm_write == 0
+
+
+def test_descriptor_runs():
+    f32 = to_dtype("float32")
+    assert run_bytes(layout((128, 64), row_major((128, 64)), f32, private_hbm)) == 128 * 64 * 4
+    assert run_bytes(layout((128, 64), (256, 1), f32, private_hbm)) == 256
+    assert run_bytes(layout((128, 64), (64, 1), f32, sbuf)) == 256
+    assert run_bytes(layout((64, 128), (1, 64), f32, private_hbm)) == 4
+
+
+def test_one_partition_uses_one_engine():
+    def row(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        x = nl.ndarray((1, 512), dtype=a.dtype, buffer=nl.sbuf)
+        nisa.dma_copy(dst=x, src=a)
+
+    (op,) = ops_of(variants(row, spec((1, 512)))["dma_copy"], TRN2)
+    assert op.dma.engines == op.dma.descriptors == 1
+
+
+def test_trn1_has_no_hardware_descriptors():
+    (op,) = ops_of(variants(one_of_each, spec((128, 512)), target="trn1")["dma_copy"], load_machine("trn1"))
+    assert op.dma.mode == "static"
+
+
+def test_cycles_become_picoseconds_in_one_place():
+    assert TRN2.tensor.ps(24) == 10_000
+    assert ps_per_cycle(1e9) == 1000.0
+
+
+# ------------------------------------------------------------------------------------------------ the limiter
+
+
+def test_limiter_starts_slow_and_warms_up():
+    limiter = Limiter(TRN2)
+    window = limiter.window
+    assert window == round(4096 / 1.2e9 * 1e12)
+    assert not limiter.full(0)
+    end = limiter.stream(0, window // 2)            # half rate: the whole first window
+    assert end == window // 2 * 2
+    assert limiter.full(window)                     # it streamed 1/2 of its cycles, more than 3/8
+
+
+@pytest.mark.parametrize(("share", "full"), [(0.374, False), (0.376, True)])
+def test_limiter_threshold(share, full):
+    limiter = Limiter(TRN2)
+    limiter.stream(0, round(share * limiter.window))
+    assert limiter.full(limiter.window) is full
+
+
+def test_limiter_cools_down_after_an_idle_window():
+    limiter = Limiter(TRN2)
+    limiter.stream(0, limiter.window // 2)
+    assert limiter.full(limiter.window) and not limiter.full(3 * limiter.window)
+    states = limiter.intervals(4 * limiter.window)
+    assert [k for _, _, k in states] == [4, 8, 4]
+
+
+def test_no_limiter_on_trn1():
+    limiter = Limiter(load_machine("trn1"))
+    assert limiter.stream(7, 1000) == 1007 and limiter.full(0)
+
+
+def test_matmul_stream_runs_at_the_measured_interval():
+    """Many bf16 products in a row reach 217 ns each at full clock (98 % of the peak), 427 ns at half."""
+    def many(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        x = nl.ndarray((128, 512), dtype=a.dtype, buffer=nl.sbuf)
+        p = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum)
+        nisa.dma_copy(dst=x, src=a)
+        for _ in range(200):
+            nisa.nc_matmul(dst=p, stationary=x[:, 0:128], moving=x)
+
+    t = simulate(capture(many, spec((128, 512), "bfloat16"), target="trn2", values=False), TRN2)
+    ends = [int(t.instructions.end_ps[r]) for r in t.rows("Tensor") if t.opcode(r) == "MATMUL"]
+    gaps = [b - a for a, b in zip(ends, ends[1:], strict=False)]
+    assert ns(gaps[2]) == pytest.approx(430, rel=0.01)
+    assert ns(sorted(gaps[60:])[50]) == pytest.approx(217.3, rel=0.01)

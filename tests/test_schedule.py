@@ -1,0 +1,222 @@
+"""The schedule on random programs: nothing starts before what it needs, no engine does two things at once, bounds hold."""
+
+import numpy as np
+import pytest
+
+from simcore import bounds, capture, load_machine, simulate
+from simcore.dtypes import to_dtype
+from simcore.errors import CapacityError
+from simcore.frontend import TensorSpec
+from simcore.timeline import CAUSES, ENGINES, Timeline
+
+
+def spec(shape, dtype="float32"):
+    return TensorSpec(tuple(shape), to_dtype(dtype))
+
+
+def random_kernel(seed: int, steps: int = 120):
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        rng = np.random.default_rng(seed)
+        out = nl.ndarray((128, 2048), dtype=nl.float32, buffer=nl.shared_hbm)
+        tiles = [nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.sbuf) for _ in range(5)]
+        banks = [nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum) for _ in range(3)]
+        for t in tiles:
+            nisa.dma_copy(dst=t, src=a[:, 0:512])
+        for p in banks:
+            nisa.nc_matmul(dst=p, stationary=tiles[0][:, 0:128], moving=tiles[1])
+
+        def part(tile):
+            lo = int(rng.integers(0, 4)) * 128
+            return tile[:, lo:lo + 128]
+
+        for _ in range(steps):
+            x, y = (tiles[k] for k in rng.choice(len(tiles), 2, replace=False))
+            p = banks[int(rng.integers(len(banks)))]
+            kind = int(rng.integers(7))
+            if kind == 0:
+                nisa.dma_copy(dst=x, src=a[:, int(rng.integers(4)) * 512:][:, 0:512])
+            elif kind == 1:
+                nisa.nc_matmul(dst=p, stationary=part(x), moving=y)
+            elif kind == 2:
+                nisa.tensor_copy(dst=x, src=p, engine=nisa.engine.scalar if rng.integers(2) else nisa.engine.vector)
+            elif kind == 3:
+                nisa.tensor_tensor(dst=part(x), data1=part(y), data2=part(x), op=nl.add)
+            elif kind == 4:
+                nisa.activation(dst=part(x), op=nl.exp, data=part(y))
+            elif kind == 5:
+                nisa.tensor_copy(dst=part(x), src=part(y), engine=nisa.engine.gpsimd)
+            else:
+                nisa.dma_copy(dst=out[:, int(rng.integers(4)) * 512:][:, 0:512], src=x)
+        return out
+
+    return kernel
+
+
+def run(seed, **kwargs):
+    trace = capture(random_kernel(seed), spec((128, 2048)), target="trn2", values=False)
+    machine = load_machine("trn2").replace(**kwargs) if kwargs else load_machine("trn2")
+    return trace, simulate(trace, machine), machine
+
+
+def touched(trace, i):
+    """(storage, partitions, byte range within them, reads, writes) per operand: an oracle apart from the lowering's."""
+    v = trace.variants[trace.variant[i]]
+    for o, r in zip(v.operands, trace.regions(i), strict=True):
+        s = int(trace.region_storage[r])
+        storage, lay = trace.storages[s], o.layout
+        cells = np.zeros(1, np.int64) + int(trace.region_offset[r])
+        for n, stride in zip(lay.shape, lay.strides, strict=True):
+            cells = (cells[:, None] + np.arange(n) * stride).reshape(-1)
+        reads = "r" in o.access and not (o.name == "dst" and v.params.get("accumulate") is False)
+        yield s, cells, reads, "w" in o.access, storage
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_starts_before_what_it_needs(seed):
+    trace, t, _ = run(seed)
+    start, done = np.zeros(len(trace), np.int64), np.zeros(len(trace), np.int64)
+    i = t.instructions
+    for row in range(len(i) - 1, -1, -1):
+        k = i.source_row[row]
+        start[k] = i.start_ps[row]
+        done[k] = max(done[k], i.done_ps[row])
+    engine = {int(k): int(e) for k, e in zip(i.source_row, i.engine, strict=True)}
+    writer: dict[int, np.ndarray] = {}
+    for k in range(len(trace)):
+        for s, cells, reads, writes, storage in touched(trace, k):
+            last = writer.setdefault(s, np.full(storage.size, -1, np.int64))
+            if reads:
+                for p in np.unique(last[cells]):
+                    both = engine.get(int(p)) == engine[k] == ENGINES.index("Tensor")
+                    if p >= 0 and p != k and not both:
+                        assert start[k] >= done[p], f"instruction {k} reads at {start[k]} what {p} writes until {done[p]}"
+        for s, cells, _, writes, _ in touched(trace, k):
+            if writes:
+                writer[s][cells] = k
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_engines_do_one_thing_after_the_other(seed):
+    _, t, _ = run(seed)
+    i = t.instructions
+    for e in ("Vector", "Scalar", "GpSimd"):
+        rows = [r for r in t.rows(e) if "DMA" not in t.opcode(r)]
+        assert (np.diff(i.start_ps[rows]) > 0).all(), e
+    for core in (0,):
+        for e in range(16):
+            mine = (t.dma.engine == e) & (t.dma.core == core)
+            order = np.argsort(t.dma.start_ps[mine], kind="stable")
+            start, end = t.dma.start_ps[mine][order], t.dma.end_ps[mine][order]
+            assert (start[1:] >= end[:-1]).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("change", [{}, {"compiler.reorder_window": 1}, {"compiler.reorder_window": 1000}, {"dma.queue_depth": 1}])
+def test_never_faster_than_a_bound(seed, change):
+    trace, t, machine = run(seed, **change)
+    for name, ps in bounds(trace, machine).resources.items():
+        assert t.end_ps >= ps, name
+    assert t.bounds["resources"] == bounds(trace, machine).resources
+
+
+def test_every_wait_names_what_it_waited_for():
+    _, t, _ = run(1)
+    i = t.instructions
+    for row in range(len(i)):
+        cause, on = CAUSES[i.wait_cause[row]], int(i.wait_on[row])
+        assert (on >= 0) == (cause != "start"), (row, cause, on)
+        if cause in ("data", "dma", "reuse"):
+            assert i.done_ps[on] <= i.start_ps[row]
+            assert i.wait_ps[row] > 0
+
+
+def test_strict_order_is_program_order():
+    trace, t, _ = run(2, **{"compiler.reorder_window": 1})
+    i = t.instructions
+    for e in ("Tensor", "Vector", "Scalar", "GpSimd"):
+        rows = [int(i.source_row[r]) for r in t.rows(e) if "DMA" not in t.opcode(r)]
+        assert rows == sorted(rows)
+
+
+def test_same_input_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        run(3)[1].save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert len(Timeline.load(tmp_path / "a").instructions)
+
+
+def test_a_faster_machine_is_not_slower():
+    _, slow, _ = run(0)
+    _, fast, _ = run(0, **{"vector.clock_hz": 4e9, "scalar.clock_hz": 4e9, "gpsimd.clock_hz": 4e9})
+    assert fast.end_ps < slow.end_ps
+
+
+def tiles_in_a_loop(count, rows=2048):
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        out = nl.ndarray(a.shape, dtype=a.dtype, buffer=nl.shared_hbm)
+        for k in range(count):
+            x = nl.ndarray((128, rows), dtype=a.dtype, buffer=nl.sbuf)
+            nisa.dma_copy(dst=x, src=a[k])
+            nisa.tensor_scalar(dst=x, data=x, op0=nl.multiply, operand0=2.0)
+            nisa.dma_copy(dst=out[k], src=x)
+        return out
+
+    return kernel
+
+
+def test_loads_run_ahead_and_streaming_is_near_the_dma_rate():
+    """32 MiB in and out through one core: at least 80 % of 16 x 27.2 GB/s over the span."""
+    a = spec((32, 128, 2048))
+    trace = capture(tiles_in_a_loop(32), a, target="trn2", values=False)
+    t = simulate(trace, load_machine("trn2"))
+    rate = 2 * 32 * 128 * 2048 * 4 / (t.end_ps / 1e12)
+    assert 0.8 * 435e9 < rate < 435e9
+
+
+def test_memory_that_is_full_says_what_fills_it():
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        x = nl.ndarray((128, 40000), dtype=nl.float32, buffer=nl.sbuf)
+        y = nl.ndarray((128, 40000), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.memset(dst=x, value=0.0)
+        nisa.memset(dst=y, value=0.0)
+        nisa.tensor_tensor(dst=x, data1=x, data2=y, op=nl.add)
+
+    with pytest.raises(CapacityError, match="SBUF is full"):
+        simulate(capture(kernel, spec((1, 1)), target="trn2", values=False), load_machine("trn2"))
+
+
+def test_older_compiler_merges_and_renames():
+    """A loop in the older dialect that overwrites one tile, loads the same rows again, and copies out of PSUM."""
+    def kernel(a, b):
+        import neuronxcc.nki.isa as nisa
+        import neuronxcc.nki.language as nl
+
+        out = nl.ndarray((4, nl.par_dim(128), 512), dtype=nl.float32, buffer=nl.shared_hbm)
+        for i in nl.affine_range(4):
+            x = nl.load(a)                                       # the same rows every time
+            y = nl.load(b[i])
+            p = nisa.nc_matmul(x[:, 0:128], y)
+            s = nisa.tensor_copy(p)
+            m = nisa.tensor_reduce(nl.max, s, axis=1)
+            r = nisa.tensor_scalar(s, nl.multiply, m)
+            nl.store(out[i], r)
+        return out
+
+    import simcore.frontend.neuronxcc.nki as nki
+
+    trace = capture(nki.jit(kernel), spec((128, 512)), spec((4, 128, 512)), target="trn2", values=False)
+    t = simulate(trace, load_machine("trn2"))
+    names = [t.opcode(r) for r in range(len(t.instructions))]
+    loads = [r for r in range(len(t.instructions)) if "DMA" in names[r] and t.instructions.hbm_read_bytes[r]]
+    assert len(loads) == 5                                       # a once, b four times
+    assert "COPY" not in names                                   # read in PSUM instead
+    assert t.totals["profiled_ps"] > t.totals["benchmark_ps"] > t.totals["kernel_ps"]
