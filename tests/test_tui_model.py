@@ -602,6 +602,14 @@ def test_a_frame_costs_columns_not_rows(monkeypatch):
     assert 0 < longest <= 181
 
 
+def test_a_big_run_does_not_wait_for_its_critical_path(monkeypatch):
+    monkeypatch.setattr("simcore.viz.tui.model.view.MANY", 5)
+    view = choose(view_of(pipeline(2)), Item(0, "instruction", 2))
+    assert "critical path" not in text(source(view, 5))
+    view.model.prepare()
+    assert "% of the critical path per line" in text(source(view, 5))
+
+
 def test_rows_need_not_be_ordered_within_an_engine():
     t = Instructions.filled(3, start_ps=[0, 5_000, 3_000], end_ps=[1_000, 6_000, 4_000], done_ps=[1_000, 6_000, 4_000])
     runs = Runs((replace(EMPTY, instructions=t, opcodes=("A",)),))

@@ -103,9 +103,9 @@ def look(lane: Lane, inks: Inks) -> Look:
 
 def by_time(lane: Lane) -> list[int]:
     """The lane's kinds, the one that takes most time first."""
-    total = np.zeros(len(lane.names), np.int64)
+    total = np.zeros(len(lane.names))
     for part in lane.parts:
-        np.add.at(total, part.kind, part.end - part.start)
+        total += np.bincount(part.kind, part.end - part.start, len(lane.names))
     count = np.bincount(lane.kind, minlength=len(lane.names))
     present = np.flatnonzero((total > 0) | (count > 0))
     return [int(k) for k in present[np.argsort(-total[present], kind="stable")]]

@@ -21,13 +21,10 @@ from simcore.viz.tui.inks import Inks
 from simcore.viz.tui.keys import KEYS
 from simcore.viz.tui.model import find, moves
 from simcore.viz.tui.model.runs import Runs
-from simcore.viz.tui.model.view import View, open_view
+from simcore.viz.tui.model.view import MANY, View, open_view
 from simcore.viz.tui.model.words import printable
 from simcore.viz.tui.widgets.panels import PANELS, Panel
 from simcore.viz.tui.widgets.timeline import Axis, Graphs, Lanes, Minimap, OnAxis
-
-MANY = 50_000
-"""Instructions from which on the critical path and the like are worked out ahead of the first key that asks."""
 
 
 class TimelineScreen(Screen[None]):
@@ -81,7 +78,17 @@ class TimelineScreen(Screen[None]):
 
     def _prepare(self) -> None:
         if self.view is not None:
-            self.run_worker(self.view.model.prepare, thread=True, exit_on_error=False)
+            self.run_worker(self._prepared, thread=True, exit_on_error=False)
+
+    def _prepared(self) -> None:
+        """In a thread: what is known now is drawn with the next frame."""
+        if self.view is not None:
+            self.view.model.prepare()
+            self.app.call_from_thread(self._redraw)
+
+    def _redraw(self) -> None:
+        if self.view is not None:
+            self.view = replace(self.view)
 
     # ------------------------------------------------------------------------------------ room
 

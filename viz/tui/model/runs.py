@@ -150,20 +150,28 @@ def engine_lanes(timeline: Timeline, run: int) -> list[Lane]:
     return found
 
 
+def _runs_of(ordered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct values of an ordered array, and where each begins."""
+    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    return ordered[first], first
+
+
 def dma_lanes(timeline: Timeline, run: int) -> tuple[list[Lane], list[Lane]]:
     """(one folded lane per core, one lane per DMA engine)."""
     d = timeline.dma
     folded, single = [], []
-    kinds = d.source.astype(np.int64) * len(MEMORIES) + d.dest
+    kinds = d.source.astype(np.int16) * len(MEMORIES) + d.dest
     for core in timeline.cores:
         rows = np.flatnonzero(d.core == core)
         if not len(rows):
             continue
-        rows = rows[np.argsort(d.start_ps[rows], kind="stable")]
+        if (np.diff(d.start_ps[rows]) < 0).any():
+            rows = rows[np.argsort(d.start_ps[rows], kind="stable")]
+        by_engine = rows[np.argsort(d.engine[rows], kind="stable")]
+        engines, first = _runs_of(d.engine[by_engine])
+        columns = (by_engine, d.start_ps[by_engine], d.end_ps[by_engine], kinds[by_engine])
         lanes = []
-        for engine in np.unique(d.engine[rows]):
-            own = rows[d.engine[rows] == engine]
-            start, end, kind = d.start_ps[own], d.end_ps[own], kinds[own]
+        for engine, own, start, end, kind in zip(engines, *(np.split(c, first[1:]) for c in columns)):
             busy = (Spans.of(start, end, kind),)
             lanes.append(
                 Lane(run, core, "DMA", int(engine), "transfer", own, start, end, kind, busy, TRANSFER_KINDS, (own,))

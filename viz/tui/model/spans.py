@@ -34,11 +34,11 @@ class Spans:
         reached = np.maximum.accumulate(end)
         begin = start.copy()
         np.maximum(begin[1:], reached[:-1], out=begin[1:])
-        keep = np.flatnonzero(reached > begin)
-        begin, reached = begin[keep], reached[keep]
         length = reached - begin
-        before = np.cumsum(length) - length
-        return cls(begin, reached, before, kind[keep], keep)
+        keep = np.flatnonzero(length)
+        if len(keep) < len(length):
+            begin, reached, length, kind = begin[keep], reached[keep], length[keep], kind[keep]
+        return cls(begin, reached, np.cumsum(length) - length, kind, keep)
 
     def __len__(self) -> int:
         return len(self.start)

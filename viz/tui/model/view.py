@@ -19,6 +19,9 @@ from simcore.viz.tui.model.runs import Item, Lane, Runs
 from simcore.viz.tui.model.waits import Gaps, Waits, gaps
 from simcore.viz.tui.model.window import Window
 
+MANY = 50_000
+"""Instructions from which on the critical path and the like are worked out in the background, after the first frame."""
+
 
 @dataclass(frozen=True, eq=False)
 class Model:
@@ -40,13 +43,26 @@ class Model:
         return tuple(lane for i, w in enumerate(self.waits) if (lane := w.path_lane(i)) is not None)
 
     def critical_share(self, run: int, file: str) -> dict[int, float]:
-        """By line of a kernel file, its share of the critical path; empty where no waits are recorded."""
+        """By line of a kernel file, its share of the critical path.
+
+        Empty where no waits are recorded, and for a big run until prepare() has worked the path out.
+        """
+        if not self.prepared and len(self.runs.timelines[run].instructions) > MANY:
+            return {}
         if (run, file) not in self._shares:
             path = critical_path(self.runs.timelines[run])
             total = max(path.total_ps, 1)
             known = path.by_line() if len(self.waits[run].path) > 1 else []
             self._shares[run, file] = {s.line: ps / total for s, ps in known if s is not None and s.file == file}
         return self._shares[run, file]
+
+    @property
+    def prepared(self) -> bool:
+        return "done" in self._state
+
+    @cached_property
+    def _state(self) -> set[str]:
+        return set()
 
     def prepare(self) -> None:
         """Work out what the first press of c, f, d and > would have to wait for."""
@@ -57,6 +73,7 @@ class Model:
             self.gaps(lane)
             _ = lane.ordered_ends
         _ = self.runs.everything, self.summaries
+        self._state.add("done")
 
     @cached_property
     def whole(self) -> Window:
