@@ -183,10 +183,10 @@ class _Writer:
             return
         track = self.trace.track("PE clock %", parent=root, rank=rank, unit="%",
                                  about="share of its clock the Tensor engine may use; 0 where nothing was recorded")
-        until = None
-        for row in rows:
+        until = -1
+        for row in rows.tolist():
             start, end = int(self._ns(c.start_ps[row])), int(self._ns(c.end_ps[row]))
-            if until is not None and until < start:
+            if 0 <= until < start:
                 track.count(until, 0.0)
             track.count(start, 100 * int(c.k[row]) / max(int(c.n[row]), 1))
             until = end

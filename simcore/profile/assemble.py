@@ -397,7 +397,8 @@ def _counter(points: list[tuple[int, int, float]]) -> Counter:
     """A step function, summed over the physical cores."""
     points = sorted(points, key=lambda p: p[1])
     now: dict[int, float] = {}
-    times, values = [], []
+    times: list[int] = []
+    values: list[float] = []
     for core, time, value in points:
         now[core] = value
         total = sum(now.values())

@@ -179,7 +179,7 @@ def compare(a: Timeline, b: Timeline) -> Comparison:
     return Comparison(
         a=a, b=b, span_ps=(spans[0], spans[1]), totals=_totals(a, b, spans),
         engines=_engines(sides, rows, ends, spans), opcodes=_opcodes(sides, rows, ends, pairs),
-        bytes=_bytes(sides), intensity=tuple(_intensity(t) for t in sides), matched=pairs, only=(only[0], only[1]),
+        bytes=_bytes(sides), intensity=(_intensity(a), _intensity(b)), matched=pairs, only=(only[0], only[1]),
         causes=tuple(attribute(a, b, pairs)), partial=(),
     )
 
@@ -245,8 +245,8 @@ def _opcodes(sides, rows, ends, pairs) -> tuple[OpcodePair, ...]:
     return tuple(sorted(out, key=lambda o: (-max(o.time_ps), o.engine, o.opcode)))
 
 
-def _bytes(sides) -> dict[str, tuple[int, int]]:
-    out: dict[str, tuple[int, int]] = {}
+def _bytes(sides) -> dict[str, tuple[int | None, int | None]]:
+    out: dict[str, tuple[int | None, int | None]] = {}
     for memory in ("hbm", "sbuf", "psum"):
         for way in ("read", "write"):
             sums = [int(getattr(t.instructions, f"{memory}_{way}_bytes").sum()) for t in sides]
@@ -275,15 +275,17 @@ def _by_summary(a: Timeline, b: Timeline, partial: tuple[str, ...]) -> Compariso
         values = []
         for m in metrics:
             v = m.get(name)
-            good = isinstance(v, (int, float)) and not isinstance(v, bool)
-            values.append((round(v * scale) if whole else v * scale) if good else None)
+            if isinstance(v, (int, float)) and not isinstance(v, bool):
+                values.append(round(v * scale) if whole else v * scale)
+            else:
+                values.append(None)
         return values[0], values[1]
 
     spans = tuple(t.totals.get("profiled_ps") or t.end_ps for t in (a, b))
     engines = []
     for name in [*(f"{e.lower()}_engine" for e in ENGINES), "dma"]:
         busy = pair(f"{name}_active_time", 1e12)
-        idle = tuple(None if x is None else s - x for x, s in zip(busy, spans))
+        idle = (None if busy[0] is None else spans[0] - busy[0], None if busy[1] is None else spans[1] - busy[1])
         label = "DMA" if name == "dma" else next(e for e in ENGINES if e.lower() == name.removesuffix("_engine"))
         engines.append(EnginePair(label, busy, idle, pair(f"{name}_instruction_count")))
     moved = {f"{m.upper()} {w}": pair(f"{m}_{w}_bytes") for m in ("hbm", "sbuf", "psum") for w in ("read", "write")}

@@ -141,7 +141,8 @@ class _Scanner:
 
     def peek(self) -> str:
         while True:
-            self.at = _SPACE.match(self.buffer, self.at).end()
+            space = _SPACE.match(self.buffer, self.at)
+            self.at = space.end() if space else self.at
             if self.at < len(self.buffer):
                 return self.buffer[self.at]
             if not self.more():

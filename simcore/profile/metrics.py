@@ -207,7 +207,7 @@ def tensor_nodes(t: Timeline) -> list[dict[str, Any]]:
         return [n for n in given if isinstance(n, dict) and n.get("variable_name")]
     kinds = {"input": "IN", "output": "OUT"}
     tensors = t.info.get("tensors")
-    return [{"variable_name": n.get("name"), "type": kinds.get(n.get("kind"), ""), "size": str(n.get("bytes")),
+    return [{"variable_name": n.get("name"), "type": kinds.get(str(n.get("kind")), ""), "size": str(n.get("bytes")),
              "shape": "[" + " ".join(map(str, n.get("shape", ()))) + "]"}
             for n in (tensors if isinstance(tensors, list) else ()) if isinstance(n, dict)]
 
@@ -226,7 +226,8 @@ def _tensors(nodes: list[dict[str, Any]]) -> dict[str, int]:
 
 def _limiter(timeline: Timeline, seconds: float) -> dict[str, Any]:
     """Share of the time spent in each state of the Tensor engine's clock limiter, by core, full rate first."""
-    c, out = timeline.clock, {}
+    c = timeline.clock
+    out: dict[str, Any] = {}
     for core in np.unique(c.core).tolist():
         mine = c.core == core
         length, limit = (c.end_ps - c.start_ps)[mine], c.k[mine] / np.maximum(c.n[mine], 1)

@@ -135,7 +135,8 @@ class _Reader:
     # -------------------------------------------------------------------------------- tables
 
     def timeline(self) -> Timeline:
-        rows, info = Rows(), {"source": "vendor profile (Parquet tables)"}
+        rows = Rows()
+        info: dict[str, Any] = {"source": "vendor profile (Parquet tables)"}
         meta, summary = self._one("Metadata"), self._one("Summary")
         self.base = 0
         if (first := meta.get("first_hw_timestamp")) and isinstance(first, (int, float)):

@@ -317,7 +317,7 @@ class Tables:
         machine = Machine.from_dict(t.machine) if t.machine else load_machine(vendor.known_target(t.target))
         given = self.metrics
         last = self._total_ns()
-        one = {
+        one: dict[str, Any] = {
             "profile_schema_version": schema.VERSION, "ntff_version": 0, "num_physical_cores": int(chip.cores),
             "vnc_enabled": chip.cores > 1, "first_hw_timestamp": 0, "last_hw_timestamp": last,
             "first_ts": "1970-01-01 00:00:00+00:00", "last_ts": _clock_text(last),

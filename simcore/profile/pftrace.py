@@ -82,6 +82,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
     """(field number, value): an int for numbers, bytes for the rest."""
     at = 0
+    value: int | bytes
     while at < len(data):
         key, at = _varint(data, at)
         kind = key & 7
@@ -259,8 +260,7 @@ class _Reader:
             raise FileError(f"{self.path} has no track of a NeuronCore engine: not a device profile")
         full = vendor.memory_bytes("trn2")
         for track, points in self.counts.items():
-            name = _COUNTERS.get(self.tracks.get(track, ("", 0, 0))[0].strip().lower())
-            if name:
+            if name := _COUNTERS.get(self.tracks.get(track, ("", 0, 0))[0].strip().lower(), ""):
                 high = max(v for _, v in points)
                 fraction, per_second = name in full and high <= 1, "GB/s" in name and high > 1e6
                 scale = full[name] if fraction else 1e-9 if per_second else 1.0
