@@ -32,7 +32,8 @@ def privatize(trace: Trace) -> Trace:
     start = np.searchsorted(storage[order], np.arange(len(trace.storages) + 1))
     for s in many.tolist():
         old = trace.storages[s]
-        current, used, by_region = s, False, {}
+        current, used = s, False
+        by_region: dict[int, int] = {}
         mine = order[start[s]:start[s + 1]].tolist()
         reading = {int(instruction[k]) for k in mine if reads[k]}
         for k in mine:

@@ -133,7 +133,7 @@ class Machine:
             if key not in known:
                 raise MachineError(f"a machine has no section {key!r}.{nearest(key, known)}")
         provenance: dict[str, tuple[str, str]] = {}
-        sections = {}
+        sections: dict[str, Any] = {}
         for section_name, section_type in SECTIONS.items():
             given = data.get(section_name, {})
             if not isinstance(given, Mapping):

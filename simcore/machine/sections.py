@@ -12,7 +12,7 @@ from simcore.errors import MachineError, nearest
 KINDS = ("specified", "measured", "inferred", "fitted", "assumed")
 
 
-def _missing() -> None:
+def _missing() -> Any:
     return None
 
 
