@@ -272,7 +272,7 @@ def _by_summary(a: Timeline, b: Timeline, partial: tuple[str, ...]) -> Compariso
     metrics = [metrics_of(t) for t in (a, b)]
 
     def pair(name: str, scale: float = 1.0, whole: bool = True) -> tuple:
-        values = []
+        values: list[int | float | None] = []
         for m in metrics:
             v = m.get(name)
             if isinstance(v, (int, float)) and not isinstance(v, bool):

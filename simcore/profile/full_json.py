@@ -144,7 +144,8 @@ class _Reader:
 
     def usage(self, row: dict, where: str) -> None:
         used = _real(row.get("usage_avg"), where)
-        self._count({"sb": "SBUF bytes", "psum": "PSUM bytes"}.get(str(row.get("type")), "other usage"), row, used, where)
+        name = {"sb": "SBUF bytes", "psum": "PSUM bytes"}.get(str(row.get("type")), "other usage")
+        self._count(name, row, used, where)
 
     def _count(self, name: str, row: dict, value: float, where: str) -> None:
         time = whole(row.get("timestamp"), f"{where} timestamp")
