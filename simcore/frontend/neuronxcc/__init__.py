@@ -1,6 +1,11 @@
 """The older dialect, `neuronxcc.nki`: translated onto the same instruction rows, Trace and cost rules as `nki`."""
 
+import logging
+
 from simcore.frontend.neuronxcc import nki
+
+if not hasattr(logging, "OFF"):
+    logging.OFF = logging.CRITICAL + 10     # the vendor's package defines this level, and scripts switch logging off with it
 
 __all__ = ["nki"]
 __version__ = "2.21.0.0+simcore"

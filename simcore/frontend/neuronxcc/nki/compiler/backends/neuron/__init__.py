@@ -1,0 +1,1 @@
+"""Names of the vendor's compiler that kernels use in annotations."""
