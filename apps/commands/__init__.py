@@ -9,6 +9,7 @@ from simcore.apps.commands.calibrate import calibrate
 from simcore.apps.commands.capture_hw import capture_hw
 from simcore.apps.commands.check import check
 from simcore.apps.commands.compare import compare
+from simcore.apps.commands.exec import exec
 from simcore.apps.commands.explain import explain
 from simcore.apps.commands.export import export
 from simcore.apps.commands.gantt import gantt
@@ -23,6 +24,7 @@ from simcore.apps.commands.validate import validate
 
 COMMANDS = (
     run,
+    exec,
     explain,
     tui,
     roofline,
