@@ -62,6 +62,10 @@ def main(arguments: list[str] | None = None) -> None:
     ours, script = _split(given)
     try:
         app(args=ours, obj=script, prog_name="simcore")
+    except SystemExit as e:
+        if e.code == 2 and not script and any(argument.endswith(".py") for argument in ours):
+            print("Arguments of a script come after --: simcore run FILE -- ARGUMENTS", file=sys.stderr)
+        raise
     except SimcoreError as e:
         _fail(f"simcore: {e}", e.exit_code, ours)
     except BrokenPipeError:

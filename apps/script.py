@@ -42,6 +42,8 @@ def run_script(file: Path, sources: Sources) -> list[Trace]:
             if e.code not in (None, 0):
                 what = f"with exit code {e.code}" if isinstance(e.code, int) else f"saying: {e.code}"
                 raise ScriptError(f"{file} ended {what}") from None
+            if not traces:
+                raise UsageError(f"{file} ended before it launched a kernel") from None
         except Exception as e:
             explained = _explained(e, file)
             if sources.values or not traces or _inside_launch(e):

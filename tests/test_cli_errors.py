@@ -196,6 +196,16 @@ def test_the_scripts_own_exit_code(simcore_command, script):
     )
 
 
+def test_a_script_that_ends_before_a_launch(simcore_command, script):
+    path = script(COPY + "raise SystemExit\n")
+    fails(simcore_command("run", path), 2, "ended before it launched a kernel")
+
+
+def test_arguments_of_a_script_without_dashes(simcore_command, script):
+    result = simcore_command("run", script(COPY), "--rows", "128")
+    assert result.code == 2 and "--rows" in result.err and "come after --" in result.err
+
+
 def test_unknown_instruction(simcore_command, script):
     path = script(COPY.replace("nisa.dma_copy(dst=tile", "nisa.dma_coyp(dst=tile"))
     fails(
