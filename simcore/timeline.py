@@ -153,7 +153,7 @@ class Timeline:
     info: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)   # Machine.to_dict() of the machine it was simulated on
     bounds: dict[str, Any] = field(default_factory=dict)    # Bounds.to_dict() where known
-    trace: Any = field(default=None, repr=False)            # the Trace it was simulated from, in the same process; not saved
+    trace: Any = field(default=None, repr=False)            # the Trace it was simulated from, where known
 
     # ------------------------------------------------------------------------------------ figures
 
@@ -227,7 +227,10 @@ class Timeline:
     # ------------------------------------------------------------------------------------ files
 
     def save(self, path: str | Path) -> None:
-        """Write a `.simcore` file.  The same timeline gives the same bytes."""
+        """Write a `.simcore` file.  The same timeline gives the same bytes.
+
+        The trace goes with it, without values, unless it is very long (trace_file.MOST_INSTRUCTIONS).
+        """
         arrays = {}
         for name in _TABLES:
             arrays |= getattr(self, name).arrays(name)
@@ -236,6 +239,13 @@ class Timeline:
         header = {name: getattr(self, name) for name in _HEADER}
         header["sites"] = [dataclasses.astuple(s) for s in self.sites]
         header["counters"] = list(self.counters)
+        if self.trace is not None:
+            from simcore.trace_file import pack
+
+            packed = pack(self.trace)
+            if packed is not None:
+                header["trace"] = packed[0]
+                arrays |= {f"trace.{name}": column for name, column in packed[1].items()}
         write_bundle(path, header | {"format": FORMAT, "version": VERSION}, arrays)
 
     @classmethod
@@ -255,7 +265,16 @@ class Timeline:
             tables = {name: table.from_arrays(arrays, name) for name, table in _TABLES.items()}
         except (KeyError, TypeError, ValueError) as e:
             raise FileError(f"{path} is damaged: {type(e).__name__} {e}") from None
-        timeline = cls(**given, **tables)
+        trace = None
+        if header.get("trace") is not None:
+            from simcore.trace_file import unpack
+
+            columns = {name[6:]: column for name, column in arrays.items() if name.startswith("trace.")}
+            try:
+                trace = unpack(header["trace"], columns, given["sources"], given["info"])
+            except FileError as e:
+                raise FileError(f"{path}: {e}") from None
+        timeline = cls(**given, **tables, trace=trace)
         timeline._check(path)
         return timeline
 

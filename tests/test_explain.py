@@ -227,16 +227,12 @@ def test_operand_text_is_read(text, free, lanes, columns):
     assert (free_elements(text), partitions(text), stationary_columns(text)) == (free, lanes, columns)
 
 
-def _without_trace(name):
-    return explain(dataclasses.replace(run(name, "faulty"), trace=None))
-
-
 @pytest.mark.parametrize(
     "name", ["small_free", "small_partitions", "short_stationary", "transposes", "small_dma", "unhidden_load"]
 )
 def test_a_saved_run_shows_the_symptom(name, tmp_path):
     path = tmp_path / "run.simcore"
-    run(name, "faulty").save(path)
+    dataclasses.replace(run(name, "faulty"), trace=None).save(path)  # as a run too long to carry its trace
     saved = explain(simcore.Timeline.load(path))
     assert not saved.simulated and saved.notes
     finding = next((f for f in saved.findings if f.rule == FAULTS[name]), None)

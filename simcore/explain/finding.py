@@ -19,7 +19,7 @@ class Finding:
     """One place where an optimisation applies.
 
     saving_ps   the run would be this much shorter, by simulating the rewritten instructions; None where only the
-                symptom is known (a measured profile, a saved run)
+                symptom is known (a measured profile, a very long run)
     cost_ps     what the symptom takes of the critical path or of an engine, where no saving can be simulated
     """
 

@@ -1,4 +1,4 @@
-"""Symptoms of the same optimisations in a timeline alone: a measured profile, or a run saved without its instructions.
+"""Symptoms of the same optimisations in a timeline alone: a measured profile, or a very long run.
 
 Nothing can be simulated here, so each finding says what the symptom takes (of an engine, or of waiting) and not what a
 change would save.  Reloads and intermediates in HBM need the kernel's tensors and are not looked for.
