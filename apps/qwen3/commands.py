@@ -87,6 +87,7 @@ def predict(
     roofline: Picture = None,
 ) -> None:
     """Time the model's operator graph on a chip, operator by operator, with eager attention and with the kernel."""
+    _check_pictures(chart, roofline)
     predictions = _predictions(
         _attentions(attention, decode),
         size=size,
@@ -135,6 +136,7 @@ def scale(
     """How time grows with the sequence and with the layers."""
     from simcore.apps.qwen3 import report
 
+    _check_pictures(output)
     predictions = []
     for length in _integers(seq, "--seq"):
         for n in _integers(layers, "--layers"):
@@ -211,6 +213,18 @@ def _attentions(given: str, decode: bool) -> tuple[str, ...]:
             )
         return ("eager",)
     return ("eager", "flash") if given == "both" else (given,)
+
+
+def _check_pictures(*paths: Path | None) -> None:
+    """Before the work, not after it."""
+    from simcore.apps.output import check_writable
+    from simcore.viz.style import SUFFIXES
+
+    for path in paths:
+        if path is not None:
+            check_writable(path)
+            if path.suffix.lower() not in SUFFIXES:
+                raise UsageError(f"cannot write {path}: a picture ends in {', '.join(SUFFIXES)}")
 
 
 def _known_dtype(name: str) -> None:
