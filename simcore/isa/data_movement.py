@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from simcore.dtypes import cast
-from simcore.isa.operand import check_same_free, check_tiles, rows
+from simcore.isa.operand import check_not_both_psum, check_same_free, check_tiles, generation, rows
 from simcore.isa.operators import to_operator
 from simcore.isa.table import (
     DMA,
@@ -44,8 +44,21 @@ def _(v):
     require(dst.size == src.size, f"nisa.dma_copy: dst has {dst.size} elements {dst.shape}, src has {src.size} {src.shape}")
     for o in v.operands:
         require(o.layout.buffer is not psum, f"nisa.dma_copy: {o.name} is in PSUM, which DMA cannot reach; copy it to SBUF with nisa.tensor_copy first")
+    check_dma(v)
     if getattr(v.params["dge_mode"], "name", "") == "hwdge":
         require(dst.indirect != "vector" and src.indirect != "vector", "nisa.dma_copy: indirect access needs dge_mode swdge or unknown")
+
+
+def check_dma(v):
+    """What the generation must have for the arguments of a DMA."""
+    hardware = getattr(v.params["dge_mode"], "name", "") == "hwdge"
+    require(not hardware or generation() >= 3, f"nisa.{v.name}: dge_mode hwdge needs NeuronCore-v3")
+    priority = v.params.get("priority")
+    require(priority is None or generation() >= 4, f"nisa.{v.name}: priority needs NeuronCore-v4")
+    require(priority is None or priority in (0, 1, 2, 3), f"nisa.{v.name}: priority is {priority}; 0 to 3 are possible")
+    queue = v.params.get("engine", Engine.unknown)
+    require(queue in (None, Engine.unknown) or (hardware and queue in (Engine.sync, Engine.scalar)) or (not hardware and queue in (Engine.dma, Engine.gpsimd)),
+            f"nisa.{v.name}: engine {getattr(queue, 'name', queue)} is not possible; sync or scalar are, with dge_mode hwdge")
 
 
 @dma_copy.values
@@ -91,6 +104,7 @@ def _(v):
     require(len(src.shape) in _AXES, f"nisa.dma_transpose: src has {len(src.shape)} dimensions; 2, 3 and 4 are possible")
     if axes is not None:
         require(tuple(axes) == _AXES[len(src.shape)], f"nisa.dma_transpose: axes {tuple(axes)} is not possible; use {_AXES[len(src.shape)]}")
+    check_dma(v)
     require(dst.size == src.size, f"nisa.dma_transpose: dst has {dst.size} elements {dst.shape}, src has {src.size} {src.shape}")
     for o in v.operands:
         require(o.layout.buffer is not psum, f"nisa.dma_transpose: {o.name} is in PSUM, which DMA cannot reach")
@@ -150,6 +164,8 @@ def tensor_copy(dst: Write, src: Read, engine=Engine.unknown):
 def _(v):
     check_tiles(v)
     check_same_free(v, "dst", "src")
+    require(v.engine is not SCALAR or generation() >= 3,
+            "nisa.tensor_copy: the Scalar engine cannot copy on NeuronCore-v2; use nisa.activation with op=nl.copy")
     if v.engine is GPSIMD:
         for o in v.operands:
             require(o.layout.buffer is sbuf, f"nisa.tensor_copy: GpSimd cannot reach PSUM, where {o.name} is; use the Vector or Scalar engine")
@@ -205,6 +221,8 @@ def _(v):
         require(o.layout.on_chip, f"nisa.nc_transpose: {o.name} must be on chip, but is in {o.layout.buffer.value}")
     require((dst.shape[0], dst.free) == (data.free, data.shape[0]),
             f"nisa.nc_transpose: dst is {dst.shape[0]}x{dst.free}, but the transpose of {data.shape[0]}x{data.free} is {data.free}x{data.shape[0]}")
+    require(dst.dtype is data.dtype or dst.dtype == "float32",       # float32: published kernels rely on the plain product with an identity
+            f"nisa.nc_transpose: dst is {dst.dtype}, data is {data.dtype}; a transpose keeps its dtype")
     limit = 32 if v.engine is VECTOR else 128
     require(data.shape[0] <= limit and data.free <= limit,
             f"nisa.nc_transpose: {data.shape[0]}x{data.free} is larger than the {limit}x{limit} the {'Vector' if limit == 32 else 'Tensor'} engine can transpose")
@@ -237,7 +255,8 @@ def _(v):
 
 @nc_stream_shuffle.values
 def _(dst, src, shuffle_mask):
-    data, out = rows(src.read()), rows(dst.read()).copy()
+    out = rows(dst.read()).copy()
+    data = np.ascontiguousarray(rows(src.read())).view(out.dtype)
     for base in range(0, out.shape[0], 32):
         for i, m in enumerate(shuffle_mask):
             m = int(m)
@@ -255,6 +274,10 @@ def tensor_copy_predicated(dst: Update, src: ReadOrScalar, predicate: Read, reve
 def _(v):
     check_tiles(v)
     check_same_free(v, "dst", "src", "predicate", broadcast=("src",))
+    check_not_both_psum(v, "src", "predicate")
+    pred, src = v["predicate"].dtype, v.get("src")
+    require(pred in ("uint8", "uint16", "uint32"), f"nisa.tensor_copy_predicated: predicate must be uint8, uint16 or uint32, but is {pred}")
+    require(src is None or src.dtype is v["dst"].dtype, f"nisa.tensor_copy_predicated: src is {src and src.dtype}, dst is {v['dst'].dtype}; they must agree")
 
 
 @tensor_copy_predicated.values

@@ -46,8 +46,20 @@ def _(v):
         require(lay is None or lay.free == 1, f"nisa.tensor_scalar: {name} must be a number or one value per partition, but has {lay and lay.free}")
     op0, op1 = check_op(v, "op0", kinds=("arithmetic", "comparison", "logical", "bit", "unary")), check_op(v, "op1", optional=True)
     check_bit_dtypes(v, op0)
+    check_operand_dtypes(v, op0)
+    if v.engine is SCALAR:
+        pair = (op0.name, op1 and op1.name)
+        require(pair in (("multiply", "add"), ("multiply", None), ("add", None)),
+                f"nisa.tensor_scalar: the Scalar engine has multiply, add, and multiply followed by add, not {'/'.join(filter(None, pair))}")
     if op1 is not None:
         require((op0.kind == "bit") == (op1.kind == "bit"), f"nisa.tensor_scalar: nl.{op0.name} and nl.{op1.name} cannot be mixed: both arithmetic or both bit operators")
+
+
+def check_operand_dtypes(v, op):
+    """Vector operands of arithmetic operators are float32."""
+    for name in ("operand0", "operand1"):
+        lay = v.get(name)
+        require(op.kind == "bit" or lay is None or lay.dtype == "float32", f"nisa.{v.name}: {name} must be a float32 tile, but is {lay and lay.dtype}")
 
 
 def scalar_step(op, values, operand, reverse, shape):
