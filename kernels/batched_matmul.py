@@ -49,7 +49,7 @@ def batched_matmul(a, b, shape, a_view, b_view, dtype=None, a_offset=0, b_offset
                     product = nl.ndarray((count, stop - start), dtype=nl.float32, buffer=nl.psum)
                     for tile in range(tiles):
                         nisa.nc_matmul(dst=product, stationary=left[:, tile, :], moving=right[:, tile, start:stop])
-                    nisa.tensor_copy(dst=result[:, start:stop], src=product, engine=evictor(number))
+                    evict(result[:, start:stop], product, number)
                 nisa.dma_copy(dst=out[batch, row : row + count, first : first + width], src=result)
     return out
 
@@ -58,9 +58,14 @@ def nl_size(dtype):
     return 4 if dtype == nl.float32 else 2
 
 
-def evictor(number):
-    """Vector and Scalar take turns in emptying PSUM."""
-    return nisa.engine.vector if number % 2 == 0 else nisa.engine.scalar
+def evict(dst, src, number):
+    """Empty PSUM, Vector and Scalar in turns (the Scalar engine of trn1 copies only as an activation)."""
+    if number % 2 == 0:
+        nisa.tensor_copy(dst=dst, src=src, engine=nisa.engine.vector)
+    elif nisa.get_nc_version() > nisa.nc_version.gen2:
+        nisa.tensor_copy(dst=dst, src=src, engine=nisa.engine.scalar)
+    else:
+        nisa.activation(dst=dst, op=nl.copy, data=src)
 
 
 def column_block(columns, bytes_per_column):
@@ -112,7 +117,7 @@ def load_left(a, view, start, row, count, height, tiles):
             for i in range(many):
                 nisa.nc_transpose(dst=turned[:, i, :], data=tile[:, (t + i) * height : (t + i + 1) * height],
                                   engine=nisa.engine.tensor)
-            nisa.tensor_copy(dst=left[:, first + t : first + t + many, :], src=turned, engine=evictor(number))
+            evict(left[:, first + t : first + t + many, :], turned, number)
     return left
 
 
@@ -120,7 +125,7 @@ def turn(dst, source, number):
     """Transpose one tile through PSUM."""
     turned = nl.ndarray((source.shape[1], source.shape[0]), dtype=source.dtype, buffer=nl.psum)
     nisa.nc_transpose(dst=turned, data=source, engine=nisa.engine.tensor)
-    nisa.tensor_copy(dst=dst, src=turned, engine=evictor(number))
+    evict(dst, turned, number)
 
 
 def main():

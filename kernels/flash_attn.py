@@ -231,10 +231,19 @@ def copy_transposed(live):
         p = nl.ndarray(turned.shape, dtype=turned.dtype, buffer=nl.sbuf)
         # Vector has to search the scores and Scalar to exponentiate them: they share what is left, Scalar taking the
         # first bank, which is transposed while it still works on the second.
-        first = index == 0 and len(banks) > 1
-        engine = nisa.engine.scalar if first else nisa.engine.vector
-        nisa.tensor_copy(dst=p, src=turned, engine=engine)
+        if index == 0 and len(banks) > 1:
+            copy_on_scalar(p, turned)
+        else:
+            nisa.tensor_copy(dst=p, src=turned, engine=nisa.engine.vector)
         live["p"].append(p)
+
+
+def copy_on_scalar(dst, src):
+    """The Scalar engine of trn1 has no plain copy, only the identity as an activation."""
+    if nisa.get_nc_version() > nisa.nc_version.gen2:
+        nisa.tensor_copy(dst=dst, src=src, engine=nisa.engine.scalar)
+    else:
+        nisa.activation(dst=dst, op=nl.copy, data=src)
 
 
 def accumulate(step, live, loaded, rows):
