@@ -189,7 +189,7 @@ def summarize(timeline: Timeline) -> Summary:
         hbm_read_bytes=read,
         hbm_write_bytes=written,
         flops=flops,
-        matmul_flops=2 * int(t.elements.sum()),
+        matmul_flops=int(t.flops[t.elements > 0].sum()),
         intensity=flops / (read + written) if read + written else None,
         flops_per_s=flops / seconds if span else None,
         hbm_bytes_per_s=(read + written) / seconds if span else None,

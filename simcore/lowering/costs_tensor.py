@@ -54,7 +54,7 @@ def tensor_cost(v: Variant, machine: Machine) -> tuple[Op, ...]:
         ops.append(Op(engine=TENSOR, opcode="LDWEIGHTS", issue_ps=0, latency_ps=t.ps(load + t.pipeline_latency_cycles / 2),
                       reads=("data",) if v.name == "nc_transpose" else ("stationary",), pe_cycles=round(load), dtype=key))
         ops.append(Op(engine=TENSOR, opcode="MATMUL", issue_ps=t.ps(stream), latency_ps=t.ps(stream + t.pipeline_latency_cycles),
-                      reads=("moving", "dst"), writes=("dst",) if i == passes - 1 else (), elements=elements // passes,
+                      reads=("moving", "dst"), writes=("dst",) if i == passes - 1 else (), elements=elements,
                       flops=2 * elements // passes if not transpose else 0, pe_cycles=round(stream), dtype=key))
     return tuple(ops)
 

@@ -174,9 +174,11 @@ def _instruction_columns(rows: Rows) -> tuple[dict[str, np.ndarray], np.ndarray,
     end = start + duration
     done = np.maximum(end, _np(rows.done)) if len(rows.done) else end
     elements, transpose = _np(rows.elements), _np(rows.transpose) != 0
+    # the profiler counts an fp32 product's multiply-adds in each of its two passes; the arithmetic is done once
+    half = np.array(["fp32_mode=" in text for text in rows.strings.all()] or [False], bool)[_np(rows.operands)] & (_np(rows.operands) >= 0)
     given = {"core": _np(rows.core), "engine": _np(rows.engine), "opcode": _np(rows.opcode),
              "operands": _np(rows.operands), "site": _np(rows.site), "start_ps": start, "end_ps": end, "done_ps": done,
-             "elements": elements, "flops": np.where(transpose, 0, 2 * elements)}
+             "elements": elements, "flops": np.where(transpose, 0, np.where(half, elements, 2 * elements))}
     given |= {name: _np(column) for name, column in rows.traffic.items()}
     table = Instructions.filled(len(order), source_row=order, **{name: column[order] for name, column in given.items()})
     return {f: getattr(table, f).copy() for f in Instructions.__dataclass_fields__}, waited[order], order
