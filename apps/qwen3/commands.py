@@ -56,7 +56,7 @@ def swap(
     _known_dtype(dtype)
     model = sizes.build(of, layers, dtype=dtype, vocabulary=1024)
     ids = torch.randint(0, 1024, (1, seq), generator=torch.Generator().manual_seed(0))
-    launches = []
+    launches: list = []
     with torch.no_grad():
         reference = model(input_ids=ids, use_cache=False).last_hidden_state
         name = attention.register(attention.simulated(kernel, target=target, on_trace=launches.append))

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from simcore.apps.qwen3.compile import Launch, Slot
 from simcore.apps.qwen3.graph import Graph
+from simcore.apps.qwen3.ops import Launch, Slot
 
 
 def kernel(launch: Launch) -> Callable:

@@ -125,7 +125,7 @@ def export(
     )
     ids = torch.zeros(batch, 1 if decode else length, dtype=torch.long, device="meta")
     mask = torch.ones(batch, length, dtype=torch.long, device="meta")
-    cache = ()
+    cache: tuple[Any, ...] = ()
     if decode:
         one = torch.zeros(batch, of.kv_heads, length - 1, of.head_dim, dtype=getattr(torch, dtype), device="meta")
         cache = tuple(one.clone() for _ in range(2 * layers))
@@ -209,7 +209,7 @@ class _quiet:
 class _Reader:
     """One walk over an exported program."""
 
-    def __init__(self, program):
+    def __init__(self, program: Any):
         self.program = program
         self.views: dict[str, View] = {}
         self.aliases: dict[str, Any] = {}  # node -> folded tensor or number

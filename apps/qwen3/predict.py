@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from simcore.apps.qwen3.compile import SIZE, Launch, compile_graph
+from simcore.apps.qwen3.compile import compile_graph
 from simcore.apps.qwen3.execute import arguments, kernel, shapes
 from simcore.apps.qwen3.graph import export
+from simcore.apps.qwen3.ops import SIZE, Launch
 from simcore.apps.qwen3.sizes import Size
 
 

@@ -49,7 +49,7 @@ def config(of: Size, layers: int | None = None, *, vocabulary: int = VOCABULARY,
     """A Transformers configuration of this size, cut to `layers`."""
     from transformers import Qwen3Config
 
-    values = dict(
+    values: dict[str, Any] = dict(
         vocab_size=vocabulary,
         hidden_size=of.hidden,
         intermediate_size=of.intermediate,
