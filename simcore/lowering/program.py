@@ -14,6 +14,7 @@ from simcore.errors import CapacityError
 from simcore.isa.table import ENGINE_INDEX, SCALAR, VECTOR, Engine, Op
 from simcore.lowering.allocate import Placement, place
 from simcore.lowering.costs import ops_of
+from simcore.lowering.demand import by_demand
 from simcore.lowering.dependences import DATA, REUSE, accesses, dependences, unique_edges
 from simcore.lowering.units import LEGACY, Units, units_of
 from simcore.lowering.versions import privatize
@@ -126,8 +127,16 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
             return renamed, units, place(renamed, machine, units)
         except CapacityError:
             continue
-    units = units_of(trace, machine, *dependences(trace), 0.0)
-    return trace, units, place(trace, machine, units)
+    edges = dependences(trace)
+    units = units_of(trace, machine, *edges, 0.0)
+    try:
+        return trace, units, place(trace, machine, units)
+    except CapacityError as e:
+        try:
+            units = by_demand(trace, *edges)
+            return trace, units, place(trace, machine, units)
+        except CapacityError:
+            raise e from None
 
 
 def _kinds(trace: Trace, units: Units) -> tuple[list[tuple[int, int, bool, int]], np.ndarray]:
