@@ -374,6 +374,9 @@ class Tensor:
             shape = tuple(self.size // known if n == -1 else n for n in shape)
         if math.prod(shape) != self.size:
             raise KernelError(f"a tensor of shape {self.shape} has {self.size} elements; shape {shape} has {math.prod(shape)}")
+        if self.layout.on_chip and (not shape or shape[0] != self.shape[0]):
+            raise KernelError(f"an on-chip tile keeps its partition dimension: shape {self.shape} cannot be seen as {shape}; move data across "
+                              "partitions with nisa.nc_transpose, nisa.nc_stream_shuffle or a DMA")
         strides = _reshape_strides(self.layout.shape, self.layout.strides, shape)
         if strides is None:
             raise KernelError(f"a view of shape {self.shape} with strides {self.strides} cannot be seen as {shape} without a copy; "
