@@ -16,6 +16,8 @@ def assign(region: Tile, value) -> None:
     """Put a value into a region: a waiting result is written there directly, anything else is copied."""
     if isinstance(value, Tensor):
         value = as_tile(value)
+    if isinstance(value, Tile) and not value.form.size:
+        return                                  # a slice of nothing, as loops over a remainder of 0 give
     if isinstance(value, Result) and not value.ready:
         if _takes(region, value):
             value.write_into(region)

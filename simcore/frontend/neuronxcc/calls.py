@@ -156,7 +156,12 @@ def _overlap(a, b) -> bool:
 
 def call(name: str, dst: Tile, operands: dict, params: dict, *, keep: np.ndarray | None = None, writes: tuple[str, ...] = (),
          reads_dst: bool = False) -> None:
-    """Record one instruction now.  operands may hold tiles, numbers and None; `writes` names further destinations among them."""
+    """Record one instruction now.  operands may hold tiles, numbers and None; `writes` names further destinations among them.
+
+    Without elements to write or read there is no instruction.
+    """
+    if not dst.form.size:
+        return
     args = {}
     for k, v in operands.items():
         if isinstance(v, Tile):

@@ -183,6 +183,8 @@ def _range(k: slice, n: int):
     step = 1 if k.step is None else int(k.step)
     if step <= 0:
         raise KernelError("slices with a negative step do not exist; use an index expression")
+    if n == 0:
+        return 0, 0, step
     start = 0 if k.start is None else int(k.start)
     stop = n if k.stop is None else int(k.stop)
     if start < 0:

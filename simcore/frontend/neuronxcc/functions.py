@@ -251,7 +251,7 @@ def _binary(op: Operator):
         shape = broadcast_shape(x, y)
         for data, other, swap in ((x, y, False), (y, x, True)):
             if data.shape == shape and other.shape != shape and _per_partition(other, data):
-                if not (op.kind != "bit" and other.form.dtype.is_int):
+                if (other.form.dtype.is_int if op.kind == "bit" else other.form.dtype == "float32"):
                     return result("tensor_scalar", shape, dt, {"data": data, "operand0": other}, {"op0": op, "reverse0": swap}, mask,
                                   par=data.form.par_axis)
         if x.buffer is psum and y.buffer is psum:
@@ -272,7 +272,7 @@ def _result_kind(asked, dt, number, op):
 
 def _per_partition(t: Tile, data: Tile) -> bool:
     axis = t.form.par_axis
-    return t.size == t.shape[axis] and t.ndim == data.ndim and axis == data.form.par_axis and t.shape[axis] == data.shape[axis]
+    return t.size == t.shape[axis] and (t.ndim == data.ndim or axis == 0) and axis == data.form.par_axis and t.shape[axis] == data.shape[axis]
 
 
 def _activation(op: Operator):

@@ -119,10 +119,17 @@ def _matmul_mask(mask, a, b):
 
 
 def nc_transpose(data, *, mask=None, dtype=None, engine=unknown_engine, **kwargs):
-    """The transpose, in PSUM from the Tensor engine, in SBUF from the Vector engine (up to 32x32)."""
+    """The transpose, in PSUM from the Tensor engine, in SBUF from the Vector engine up to 32x32.
+
+    A larger tile goes to the Tensor engine whatever engine is asked for, copied to SBUF first if it is in PSUM: kernels that
+    ask the Vector engine for one run on chips; that the compiler does it this way is inferred.
+    """
     data = _operand(data, "data")
     rows, columns = data.shape[0], math.prod(data.shape[1:])
-    on_vector = engine is vector_engine or (engine is unknown_engine and (data.buffer is psum or (rows <= 32 and columns <= 32)))
+    small = rows <= 32 and columns <= 32
+    on_vector = small and engine in (vector_engine, unknown_engine)
+    if not on_vector:
+        data = _reachable(data, mask)
     buffer = sbuf if on_vector else psum
     dt = _dtype(dtype, data)
     return _result("nc_transpose", (columns, rows), dt, {"data": data}, {"engine": vector_engine if on_vector else tensor_engine}, mask,
@@ -146,16 +153,25 @@ def tensor_scalar(data, op0, operand0, reverse0=False, op1=None, operand1=None, 
                   **kwargs):
     """(data op0 operand0) op1 operand1, operands being numbers or one value per partition."""
     data = _operand(data, "data")
-    return _result("tensor_scalar", data.shape, _dtype(dtype, data), {"data": data, "operand0": _maybe(operand0), "operand1": _maybe(operand1)},
+    operand0, operand1 = _column(operand0, op0, mask), _column(operand1, op1, mask)
+    return _result("tensor_scalar", data.shape, _dtype(dtype, data), {"data": data, "operand0": operand0, "operand1": operand1},
                    {"op0": to_operator(op0), "op1": to_operator(op1), "reverse0": reverse0, "reverse1": reverse1, "engine": engine}, mask,
                    par=data.form.par_axis)
+
+
+def _column(value, op, mask):
+    """A number, or one value per partition: arithmetic wants those in float32, so tiles of other dtypes are cast first."""
+    value = _maybe(value)
+    if isinstance(value, Tile) and value.form.dtype != "float32" and to_operator(op).kind != "bit":
+        return tensor_copy(value, dtype="float32", mask=mask)
+    return value
 
 
 def scalar_tensor_tensor(*, data, op0, operand0, op1, operand1, reverse0=False, reverse1=False, dtype=None, mask=None, **kwargs):
     """(data op0 operand0) op1 operand1, operand1 a full tile."""
     data, other = _operand(data, "data"), _operand(operand1, "operand1")
     other = _not_both_psum(data, other, mask)
-    return _result("scalar_tensor_tensor", data.shape, _dtype(dtype, data, other), {"data": data, "operand0": _maybe(operand0), "operand1": other},
+    return _result("scalar_tensor_tensor", data.shape, _dtype(dtype, data, other), {"data": data, "operand0": _column(operand0, op0, mask), "operand1": other},
                    {"op0": to_operator(op0), "op1": to_operator(op1), "reverse0": reverse0, "reverse1": reverse1}, mask, par=data.form.par_axis)
 
 
@@ -265,7 +281,7 @@ def tensor_scalar_reduce(*, data, op0, operand0, reduce_op, reduce_res, reverse0
     """tensor_scalar with one operator, and the reduction of its result in reduce_res."""
     data = _operand(data, "data")
     return _result("tensor_scalar_reduce", data.shape, _dtype(dtype, data),
-                   {"data": data, "operand0": _maybe(operand0), "reduce_res": _operand(reduce_res, "reduce_res")},
+                   {"data": data, "operand0": _column(operand0, op0, mask), "reduce_res": _operand(reduce_res, "reduce_res")},
                    {"op0": to_operator(op0), "reduce_op": to_operator(reduce_op), "reverse0": reverse0}, mask, writes=("reduce_res",))
 
 
