@@ -112,6 +112,8 @@ def dma_cost(v: Variant, machine: Machine, times: int = 1, argument: bool = Fals
     load = dst.on_chip
     per = {HW: d.get("issue_hw_ns_per_descriptor", 0.0), SW: d.get("issue_sw_ns_per_descriptor", 0.0), STATIC: 0.0}[mode]
     issue = getattr(d, f"issue_{mode}_ns") + per * count
+    if any(o.layout.indirect == "scalar" for o in v.operands):
+        issue = max(issue, d.issue_dynamic_ns)
     busy = getattr(d, f"trigger_{mode}_ns") + (per * max(0, count - 128) if mode == HW else 0.0)
     ready = getattr(d, f"ready_{mode}_ns") + (issue if mode == SW else 0.0)
     first = getattr(d, f"{'load' if load else 'store'}_{mode}_ns")

@@ -337,6 +337,7 @@ class Dma(Section):
     issue_static_ns: float = number()
     issue_hw_ns_per_descriptor: float = number()
     issue_sw_ns_per_descriptor: float = number()
+    issue_dynamic_ns: float = number()              # the same where an address comes from a register
     ready_hw_ns: float = number()                   # data ready -> its trigger starts
     ready_sw_ns: float = number()
     ready_static_ns: float = number()
