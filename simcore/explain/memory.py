@@ -116,32 +116,38 @@ def unfused_passes(c: Context) -> Iterator[Candidate]:
             stores.setdefault(step.writes()[0].storage.id, []).append(step)
         elif step.is_load and step.reads()[0].storage.id in stores:
             loads.setdefault(step.reads()[0].storage.id, []).append(step)
-    if not loads:
-        return
-    producers, readers = c.producers, c.readers
+    by_line: dict[int, list[int]] = {}
     for key, back in loads.items():
-        out = stores[key]
-        name = name_of(c.sketch, inside[key])
+        by_line.setdefault(back[0].site, []).append(key)
+    for site, keys in by_line.items():
+        out, back = ([s for key in keys for s in group[key]] for group in (stores, loads))
+        names = " and ".join(dict.fromkeys(name_of(c.sketch, inside[key]) for key in keys))
+        several = f"{len(keys)} tensors ({names}) are" if len(keys) > 1 else f"{names} is"
         saved, reloaded = (sum(s.writes()[0].layout.nbytes for s in group) for group in (out, back))
-        message = f"{name} is written to HBM ({format.size(saved)}) and loaded back ({format.size(reloaded)})"
-        yield Candidate(
-            "unfused-passes", back[0].site, len(out) + len(back), message, _fuse(out, back, producers, readers)
-        )
+        message = f"{several} written to HBM ({format.size(saved)}) and loaded back ({format.size(reloaded)})"
+        rewrite = _fuse(out, back, c.producers, c.readers)
+        yield Candidate("unfused-passes", site, len(out) + len(back), message, rewrite)
 
 
 def _fuse(stores: list[Step], loads: list[Step], producers, readers):
+    stored: dict[int, list[Step]] = {}
+    for s in stores:
+        stored.setdefault(s.writes()[0].storage.id, []).append(s)
+
+    def made_by(load: Step) -> list[Step]:
+        """Who computed what the load brings back; a tile that was itself loaded back leads further."""
+        view = load.reads()[0]
+        found = [s for s in stored[view.storage.id] if s.index < load.index and overlaps(s.writes()[0], view)]
+        return list(dict.fromkeys(p for s in found for p in producers.get(s, ())))
+
     def rewrite(sketch: Sketch) -> None:
+        instead: dict[Step, list[Step]] = {}
         for load in loads:
-            view = load.reads()[0]
-            made = [
-                p
-                for s in stores
-                if s.index < load.index and overlaps(s.writes()[0], view)
-                for p in producers.get(s, ())
-            ]
+            made = same(sketch, made_by(load))
+            instead[sketch.original[load.index]] = made
             for reader in same(sketch, readers.get(load, ())):
-                reader.after += same(sketch, dict.fromkeys(made))
-        sketch.drop([*same(sketch, stores), *same(sketch, loads)])
+                reader.after += made
+        sketch.drop([*same(sketch, stores), *instead], instead)
 
     return rewrite
 

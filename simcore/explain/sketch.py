@@ -140,9 +140,20 @@ class Sketch:
         if not dead:
             return
         instead = instead or {}
+
+        def alive(step: Step) -> Iterator[Step]:
+            seen, open_ = set(), [step]
+            while open_:
+                p = open_.pop()
+                if p not in dead:
+                    yield p
+                elif p not in seen:
+                    seen.add(p)
+                    open_ += instead.get(p, [])
+
         for step in self.steps:
             if step.after:
-                step.after = [k for p in step.after for k in (instead.get(p, []) if p in dead else [p])]
+                step.after = list(dict.fromkeys(k for p in step.after for k in alive(p)))
         self.steps = [s for s in self.steps if s not in dead]
 
     # ------------------------------------------------------------------------------------------ facts

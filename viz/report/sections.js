@@ -23,10 +23,11 @@ function drawSummary(data) {
 function drawExplain(data, view) {
   const e = data.explain, box = $("findings");
   if (!e) { $("explain").hidden = true; return; }
+  for (const note of e.notes || []) box.append(element("p", {}, note));
   for (const f of e.findings || []) {
     const where = f.file ? element("a", { href: "#source", onclick: () => view.line(f.file, f.line) }, `${f.file}:${f.line}`) : null;
-    box.append(element("div", { class: "finding" }, element("span", { class: "save" }, f.saving_ps ? `would save about ${fmt.time(f.saving_ps)}` : ""),
-      element("h3", {}, f.title), element("div", {}, f.message), element("div", {}, element("b", {}, "What to change: "), f.advice), where));
+    box.append(element("div", { class: "finding" }, element("span", { class: "save" }, f.saving_ps ? `would save ${fmt.time(f.saving_ps)} (${fmt.percent(f.saving_ps / e.span_ps)})` : f.cost_ps ? `takes ${fmt.time(f.cost_ps)}` : ""),
+      element("h3", {}, f.title), element("div", {}, f.message + "."), element("div", {}, element("b", {}, "What to change: "), f.advice), where, f.source ? element("div", { class: "code" }, f.source) : null));
   }
   if (!(e.findings || []).length) box.append(element("p", {}, "None of the ten optimisations of the vendor's performance guide would shorten this run noticeably."));
 }
