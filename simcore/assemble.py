@@ -34,23 +34,28 @@ def assemble(trace: Trace, machine: Machine, p: Program, run) -> Timeline:
     dt = np.array([dtypes.index(d) if d else -1 for d in p.dtypes], np.int8)
     op = p.op[order]
     instructions = Instructions(
-        core=p.core[order], engine=p.engine[order], opcode=code[op], operands=operand_id[order], site=trace.site[row], source_row=row,
-        start_ps=start[order], end_ps=end[order], done_ps=done[order],
+        core=p.core[order], engine=p.engine[order], opcode=code[op], operands=operand_id[order], site=trace.site[row],
+        source_row=row, start_ps=start[order], end_ps=end[order], done_ps=done[order],
         wait_cause=cause, wait_on=on, wait_ps=wait, dtype=dt[op],
-        **{name: getattr(p, name)[op] for name in ("elements", "flops", "hbm_read_bytes", "hbm_write_bytes", "sbuf_read_bytes",
-                                                   "sbuf_write_bytes", "psum_read_bytes", "psum_write_bytes")},
+        **{name: getattr(p, name)[op]
+           for name in ("elements", "flops", "hbm_read_bytes", "hbm_write_bytes", "sbuf_read_bytes",
+                        "sbuf_write_bytes", "psum_read_bytes", "psum_write_bytes")},
     )
     dma, queues = _transfers(p, run, rank)
     hard = ~p.soft
-    dependences = Dependences(producer=rank[p.last_chip[p.producer[hard]]], consumer=rank[p.first_chip[p.consumer[hard]]], cause=p.cause[hard])
+    dependences = Dependences(producer=rank[p.last_chip[p.producer[hard]]],
+                              consumer=rank[p.first_chip[p.consumer[hard]]], cause=p.cause[hard])
     end_ps = int(max(end.max(initial=0), done.max(initial=0), max(run.transfer_end, default=0)))
     kernel = machine.kernel
     totals = {"kernel_ps": end_ps, **_totals(end_ps, trace.cores, machine)}
     return Timeline(
-        name=trace.name, kind="simulated", target=trace.target, instructions=instructions, dma=dma, dependences=dependences,
-        clock=clock_states(run.limiters, end_ps), opcodes=opcodes, strings=strings, sites=tuple(trace.sites), queues=queues, dtypes=dtypes,
-        counters=_counters(p, instructions, dma, rank), sources=trace.sources, totals=totals, info=trace.info | {"tensors": _tensors(trace), "outside_calibration": outside_calibration(trace, machine)}, machine=machine.to_dict(),
-        trace=trace,
+        name=trace.name, kind="simulated", target=trace.target, instructions=instructions, dma=dma,
+        dependences=dependences,
+        clock=clock_states(run.limiters, end_ps), opcodes=opcodes, strings=strings, sites=tuple(trace.sites),
+        queues=queues, dtypes=dtypes,
+        counters=_counters(p, instructions, dma, rank), sources=trace.sources, totals=totals,
+        info=trace.info | {"tensors": _tensors(trace), "outside_calibration": outside_calibration(trace, machine)},
+        machine=machine.to_dict(), trace=trace,
     )
 
 
@@ -103,8 +108,10 @@ def _transfers(p: Program, run, rank) -> tuple[DmaTransfers, tuple[str, ...]]:
     columns = dict(
         core=p.core[p.first_chip[instruction]][entry], engine=(first[entry] + within) % engines,
         queue=np.array([names.index(queue_of[int(o)]) for o in op])[entry],
-        instruction=rank[p.first_chip[instruction]][entry], start_ps=start, end_ps=np.asarray(run.transfer_end, np.int64),
-        read_bytes=column(lambda x: x.hbm_read + x.sbuf_read) // share, write_bytes=column(lambda x: x.hbm_write + x.sbuf_write) // share,
+        instruction=rank[p.first_chip[instruction]][entry], start_ps=start,
+        end_ps=np.asarray(run.transfer_end, np.int64),
+        read_bytes=column(lambda x: x.hbm_read + x.sbuf_read) // share,
+        write_bytes=column(lambda x: x.hbm_write + x.sbuf_write) // share,
         descriptors=-(-column(lambda x: x.descriptors) // share),
         source=column(lambda x: MEMORIES.index(x.source)), dest=column(lambda x: MEMORIES.index(x.dest)),
     )
@@ -134,7 +141,8 @@ def _counters(p: Program, instructions: Instructions, dma: DmaTransfers, rank) -
         out["HBM GB/s"] = _steps(np.concatenate([dma.start_ps, dma.end_ps]), np.concatenate([touches, -touches]))
         rows = np.unique(dma.instruction)
         one = np.ones(len(rows))
-        out["pending DMAs"] = _steps(np.concatenate([instructions.start_ps[rows], instructions.done_ps[rows]]), np.concatenate([one, -one]))
+        out["pending DMAs"] = _steps(np.concatenate([instructions.start_ps[rows], instructions.done_ps[rows]]),
+                                     np.concatenate([one, -one]))
     return out
 
 

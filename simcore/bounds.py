@@ -19,7 +19,8 @@ class Bounds:
     """Least time per resource, picoseconds.
 
     resources      "Tensor", "Vector", ...: sum of issue intervals of the busiest core; "DMA": busy time of 16 engines;
-                   "HBM": bytes over the core's share of the bandwidth; "latency": the longest chain of dependent instructions
+                   "HBM": bytes over the core's share of the bandwidth; "latency": the longest chain of dependent
+                   instructions
     flops          arithmetic operations; hbm_bytes: bytes moved to and from HBM; intensity: flops per byte
     """
 
@@ -41,8 +42,8 @@ class Bounds:
         return max(self.resources.values(), default=0)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"resources": self.resources, "flops": self.flops, "hbm_bytes": self.hbm_bytes, "intensity": self.intensity,
-                "bottleneck": self.bottleneck}
+        return {"resources": self.resources, "flops": self.flops, "hbm_bytes": self.hbm_bytes,
+                "intensity": self.intensity, "bottleneck": self.bottleneck}
 
 
 def bounds(trace: Trace, machine: Machine) -> Bounds:

@@ -1,9 +1,9 @@
 """Calibration: numbers of a machine from real profiles and measured kernels, deterministically.
 
-`from_profiles` reads physical quantities off the profiles of a chip: intervals, latencies, hand-offs.  Each is a median (or a
-least-squares line) over all occurrences, so it does not depend on the simulator.  `from_cases` finds the two numbers that no
-profile shows from measured launches: how far the compiler reorders, and what a launch on two cores adds; it is checked by
-leaving whole families out, and keeps the old value when the cross-validated error would grow.
+`from_profiles` reads physical quantities off the profiles of a chip: intervals, latencies, hand-offs.  Each is a median
+(or a least-squares line) over all occurrences, so it does not depend on the simulator.  `from_cases` finds the two
+numbers that no profile shows from measured launches: how far the compiler reorders, and what a launch on two cores
+adds; it is checked by leaving whole families out, and keeps the old value when the cross-validated error would grow.
 
 Nothing here knows a kernel by name, and no number is found per kernel or shape.
 """
@@ -123,8 +123,10 @@ def _tensor(profiles: list[Timeline], machine: Machine) -> list[Fit | None]:
     full = float(np.median(latency)) if latency else 0.0
     return [
         median_fit("tensor.pipeline_latency_cycles", latency, "cycles", "MATMUL duration less interval at full rate"),
-        median_fit("tensor.limited_lead_cycles", [x - full for x in lead] if latency else [], "cycles", "the same at half rate, less that"),
-        median_fit("tensor.issue_overhead_cycles", [max(0.0, x) for x in overhead], "cycles", "MATMUL interval less streaming at full rate"),
+        median_fit("tensor.limited_lead_cycles", [x - full for x in lead] if latency else [], "cycles",
+                   "the same at half rate, less that"),
+        median_fit("tensor.issue_overhead_cycles", [max(0.0, x) for x in overhead], "cycles",
+                   "MATMUL interval less streaming at full rate"),
     ]
 
 
@@ -141,7 +143,8 @@ def _packets(profiles: list[Timeline]) -> list[Fit | None]:
                     rows = rows[np.argsort(d.start_ps[rows], kind="stable")]
                     size = np.maximum(d.read_bytes[rows], d.write_bytes[rows])
                     gap = np.diff(d.start_ps[rows])
-                    for s, g in zip(size[:-1][size[:-1] == size[1:]].tolist(), gap[size[:-1] == size[1:]].tolist(), strict=True):
+                    for s, g in zip(size[:-1][size[:-1] == size[1:]].tolist(), gap[size[:-1] == size[1:]].tolist(),
+                                    strict=True):
                         if s > 4:
                             by_size.setdefault(s, []).append(g)
     sizes = sorted(s for s, gaps in by_size.items() if len(gaps) >= 20)
@@ -214,14 +217,16 @@ def _dma(profiles: list[Timeline]) -> list[Fit | None]:
                     continue
                 text = t.operands(row)
                 pattern = re.search(r"dst_pattern=\[(\d+)", text)
-                store = bool(re.search(r"dst_table|dst_addr_imm=0x8000010", text)) or (pattern is not None and int(pattern[1]) != 262144)
+                store = (bool(re.search(r"dst_table|dst_addr_imm=0x8000010", text))
+                         or (pattern is not None and int(pattern[1]) != 262144))
                 first.setdefault(f"dma.{'store' if store else 'load'}_{mode}_ns", []).append(delay)
                 if store and mode == "hw":
                     rows = packets[(d.start_ps[packets] >= at) & (d.start_ps[packets] < start[k] + 400_000)]
                     begins = [int(d.start_ps[rows][d.engine[rows] == e].min()) for e in np.unique(d.engine[rows])]
                     if len(begins) == 16:
                         spread.append((max(begins) - min(begins)) / 15)
-    out = [median_fit(name, values, "ns", "trigger to first packet, engines idle", 1e-3) for name, values in sorted(first.items())]
+    out = [median_fit(name, values, "ns", "trigger to first packet, engines idle", 1e-3)
+           for name, values in sorted(first.items())]
     return [*out, median_fit("dma.engine_skew_ns", spread, "ns", "spread of 16 engines' first packets over 15", 1e-3)]
 
 
@@ -245,7 +250,8 @@ class Observation:
     span_us: Mapping[Any, float]
 
 
-def from_cases(observations: Sequence[Observation], settings: Sequence[Any], base_us: float, current: Any) -> dict[str, Any]:
+def from_cases(observations: Sequence[Observation], settings: Sequence[Any], base_us: float,
+               current: Any) -> dict[str, Any]:
     """Choose a setting and what a launch of two cores adds, checked by leaving each family out.
 
     base_us  what a launch of one core adds to the span; current: the setting in use, kept unless another is better
@@ -259,7 +265,8 @@ def from_cases(observations: Sequence[Observation], settings: Sequence[Any], bas
         return max(0.0, float(np.median(extra))) if extra else 0.0
 
     def error(rows: Sequence[Observation], s: Any, p: float) -> float:
-        return float(np.mean([abs(o.span_us[s] + base_us + (p if o.cores > 1 else 0) - o.measured_us) / o.measured_us for o in rows]) * 100)
+        return float(np.mean([abs(o.span_us[s] + base_us + (p if o.cores > 1 else 0) - o.measured_us) / o.measured_us
+                              for o in rows]) * 100)
 
     families = sorted({o.family for o in observations})
 
@@ -292,6 +299,7 @@ def write_fitted(path: Path, lines: Sequence[str]) -> None:
     text = path.read_text(encoding="utf-8")
     head = text.split("\n# What `simcore calibrate` found.")[0].split("\n[fitted]")[0].rstrip()
     part = path.with_name(path.name + ".part")
-    part.write_text(head + "\n\n# What `simcore calibrate` found.  These numbers take the place of those above.\n[fitted]\n"
+    part.write_text(head + "\n\n# What `simcore calibrate` found.  These numbers take the place of "
+                           "those above.\n[fitted]\n"
                     + "\n".join(lines) + "\n", encoding="utf-8")
     part.replace(path)

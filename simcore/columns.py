@@ -128,7 +128,8 @@ def read_bundle(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, 
         with zipfile.ZipFile(path) as z:
             for info in z.infolist():
                 if info.file_size > MAX_MEMBER_BYTES or info.file_size > 1100 * max(info.compress_size, 1):
-                    raise FileError(f"{path}: member {info.filename!r} claims {info.file_size} bytes; refusing to read it")
+                    raise FileError(f"{path}: member {info.filename!r} claims {info.file_size} "
+                                    "bytes; refusing to read it")
             header = json.loads(z.read("header.json"))
             if not isinstance(header, dict) or header.get("format") != kind:
                 raise FileError(f"{path} is not a {kind} file")
@@ -138,6 +139,7 @@ def read_bundle(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, 
             }
     except FileNotFoundError:
         raise FileError(f"{path} does not exist") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError, RecursionError, NotImplementedError, zlib.error) as e:
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError, RecursionError, NotImplementedError,
+            zlib.error) as e:
         raise FileError(f"{path} is damaged or not a {kind} file ({e})") from None
     return header, arrays

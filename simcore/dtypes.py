@@ -95,8 +95,8 @@ float8_e5m2_x4 = DType("float8_e5m2_x4", np.uint32, float8_e5m2)
 float4_e2m1fn_x4 = DType("float4_e2m1fn_x4", np.uint16, float4_e2m1fn)
 
 DTYPES: dict[str, DType] = {str(d): d for d in list(globals().values()) if isinstance(d, DType)}
-_ALIASES = {"bool_": bool_, "fp32": float32, "bf16": bfloat16, "fp16": float16, "f32": float32, "f16": float16, "tf32": tfloat32,
-            "float": float32, "int": int32, "fp8_e4m3": float8_e4m3, "fp8_e5m2": float8_e5m2}
+_ALIASES = {"bool_": bool_, "fp32": float32, "bf16": bfloat16, "fp16": float16, "f32": float32, "f16": float16,
+            "tf32": tfloat32, "float": float32, "int": int32, "fp8_e4m3": float8_e4m3, "fp8_e5m2": float8_e5m2}
 _BY_NUMPY = {d.np: d for d in reversed(DTYPES.values()) if d.packed is None and d is not tfloat32}
 _cache: dict = {}
 
@@ -158,10 +158,11 @@ def wider(a: DType, b: DType) -> DType:
 
 
 def cast(values: np.ndarray, dtype: DType) -> np.ndarray:
-    """Values in `dtype`: floats round to nearest even; float to integer truncates toward zero after saturation... see below.
+    """Values in `dtype`: floats round to nearest even; float to integer truncates toward zero after saturation... see
+    below.
 
-    The rounding of float to integer is not documented by the vendor; this rounds to nearest even and saturates, which is
-    what every public kernel tried agrees with.
+    The rounding of float to integer is not documented by the vendor; this rounds to nearest even and saturates, which
+    is what every public kernel tried agrees with.
     """
     target = dtype.np
     if values.dtype == target:

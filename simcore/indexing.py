@@ -56,7 +56,8 @@ def _resolve_dynamic(lay, key, t: Tensor):
                 k = slice(start, start + k.size)
         elif isinstance(k, slice) and isinstance(k.start, Register | Tensor):
             if not isinstance(k.start, Register) or not isinstance(k.stop, Register):
-                raise KernelError(f"{t!r}: a slice with a run-time start must end a constant distance later; use nl.ds(start, size)")
+                raise KernelError(f"{t!r}: a slice with a run-time start must end a constant distance later; "
+                                  "use nl.ds(start, size)")
             moving.append((k.start, stride))
             unknown, k = True, slice(0, k.stop.distance(k.start), k.step)
         elif isinstance(k, slice) and isinstance(k.stop, Register | Tensor):
@@ -75,7 +76,8 @@ def moving_view(t: Tensor, view, start: int, moving) -> Tensor:
     parts, tiles, known_all = [], [], True
     for value, unit in moving:
         if isinstance(value, Register) and not value.frozen:
-            value = value.copy()          # the register may change before the view is used; the access is made with today's value
+            # the register may change before the view is used; the access is made with today's value
+            value = value.copy()
         known = dynamic_value(value)
         known_all = known_all and known is not None
         start += (known or 0) * unit
@@ -110,7 +112,8 @@ class ScalarIndex:
             if skip:
                 return None
             bad = start + low if start + low < 0 else start + high - 1
-            raise IndexError(f"index {bad} is out of bounds for axis 0 with size {size} (dynamic offset into {t.name}); pass "
+            raise IndexError(f"index {bad} is out of bounds for axis 0 with size {size} (dynamic "
+                             f"offset into {t.name}); pass "
                              "oob_mode=nisa.oob_mode.skip to leave such an access out")
         return t.storage.array(t.layout, start)
 
@@ -163,7 +166,8 @@ def _cut(lay, key, t):
             try:
                 i = k.__index__()
             except (AttributeError, TypeError):
-                raise KernelError(f"{t!r} cannot be indexed with {k!r} ({type(k).__name__}); use integers, slices, nl.ds or .ap()") from None
+                raise KernelError(f"{t!r} cannot be indexed with {k!r} ({type(k).__name__}); use integers, "
+                                  "slices, nl.ds or .ap()") from None
             if not -n <= i < n:
                 raise KernelError(f"index {i} is outside dimension {dim} of {t!r}, which has {n} elements")
             delta += (i % n) * s
@@ -198,7 +202,8 @@ def _bounds(k: slice, n: int, dim: int, t):
         stop += n
     count = max(0, -(-(stop - start) // step))
     if count and (start < 0 or start + (count - 1) * step >= n):
-        raise KernelError(f"slice {start}:{stop}{f':{step}' if step != 1 else ''} runs outside dimension {dim} of {t!r}, "
+        raise KernelError(f"slice {start}:{stop}{f':{step}' if step != 1 else ''} runs outside "
+                          f"dimension {dim} of {t!r}, "
                           f"which has {n} elements")
     return start, count, step
 
@@ -225,7 +230,8 @@ class RowIndex:
     def addresses(self, t: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """(element addresses shaped as the view, which rows lie inside the tensor)."""
         rows = self.rows.read()
-        rows = rows.reshape(rows.shape[0], -1).T.reshape(-1).astype(np.int64)     # column-major, as the hardware walks it
+        # column-major, as the hardware walks it
+        rows = rows.reshape(rows.shape[0], -1).T.reshape(-1).astype(np.int64)
         rows = rows[: t.shape[0]]
         inner = np.zeros((1,) * 1, np.int64)
         for n, s in zip(t.shape[1:], t.strides[1:], strict=True):
@@ -255,7 +261,8 @@ class RowIndex:
         if not skip and not valid.all():
             bad = int(np.flatnonzero(~valid)[0])
             start = int(at[bad].min())
-            raise IndexError(f"index {start} is out of bounds for axis 0 with size {self.limit} (row {bad} of an indirect access to "
+            raise IndexError(f"index {start} is out of bounds for axis 0 with size {self.limit} (row {bad} "
+                             "of an indirect access to "
                              f"{t.name}); pass oob_mode=nisa.oob_mode.skip to leave such rows out")
         return at, valid
 
@@ -279,14 +286,17 @@ def access_pattern(t: Tensor, pattern, offset, scalar_offset, vector_offset, ind
     pitch = storage.pitch * storage.dtype.itemsize // dt.itemsize
     size = storage_elements(storage, dt)
     if t.buffer.on_chip and steps and steps[0] != pitch and steps[0] == math.prod(t.shape[1:]) * t.dtype.itemsize // dt.itemsize:
-        steps = (pitch, *steps[1:])      # one partition on, said in elements of the view instead of the tile it was cut from
+        # one partition on, said in elements of the view instead of the tile it was cut from
+        steps = (pitch, *steps[1:])
     if t.buffer.on_chip and counts and counts[0] > 1 and steps[0] not in (0, pitch):
-        raise KernelError(f"the first step of an on-chip access pattern must be the tile's {pitch} elements per partition, not {steps[0]}")
+        raise KernelError(f"the first step of an on-chip access pattern must be the tile's {pitch} elements per "
+                          f"partition, not {steps[0]}")
     if vector_offset is not None:
         if indirect_dim != 0 or scalar_offset is not None:
             raise KernelError(".ap(): vector_offset works on dimension 0 only, and not together with scalar_offset")
         unit = _unit(t, 0)
-        return Tensor(storage, layout(counts, (unit, *steps[1:]), dt, t.buffer, "vector"), start, RowIndex(vector_offset, unit, size))
+        return Tensor(storage, layout(counts, (unit, *steps[1:]), dt, t.buffer, "vector"), start,
+                      RowIndex(vector_offset, unit, size))
     if scalar_offset is not None:
         if not -len(t.shape) <= indirect_dim < len(t.shape):
             raise KernelError(f".ap(): indirect_dim {indirect_dim} is not a dimension of {t!r}")
@@ -300,7 +310,8 @@ def access_pattern(t: Tensor, pattern, offset, scalar_offset, vector_offset, ind
         return moving_view(t, view, start, moving)
     low, high = view.extent
     if not (start + low >= 0 and start + high <= size) and view.size:
-        raise KernelError(f"access pattern {[list(p) for p in pattern]} at offset {start} leaves {t!r}, whose storage has {size} elements")
+        raise KernelError(f"access pattern {[list(p) for p in pattern]} at offset {start} leaves {t!r}, whose "
+                          f"storage has {size} elements")
     return Tensor(storage, view, start)
 
 

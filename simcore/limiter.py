@@ -1,7 +1,7 @@
 """The Tensor engine's clock limiter.
 
-Time is cut into windows; a window runs at full rate when the one before streamed at least a threshold of its cycles, at a
-lower rate otherwise, and the first window of a run is limited.  Only multiply-moving counts as streaming.
+Time is cut into windows; a window runs at full rate when the one before streamed at least a threshold of its cycles, at
+a lower rate otherwise, and the first window of a run is limited.  Only multiply-moving counts as streaming.
 """
 
 from __future__ import annotations

@@ -73,7 +73,8 @@ def _arithmetic(name, fn):
     return forward, backward
 
 
-for _name, _fn in {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "floordiv": operator.floordiv, "mod": operator.mod,
+for _name, _fn in {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "floordiv": operator.floordiv,
+                   "mod": operator.mod,
                    "lshift": operator.lshift, "rshift": operator.rshift, "and": operator.and_, "or": operator.or_,
                    "xor": operator.xor}.items():
     _forward, _backward = _arithmetic(_name, _fn)

@@ -1,8 +1,9 @@
 """simulate(): in-order engines, DMA queues and semaphores turn a Trace into a Timeline.
 
-An engine executes its instructions in program order: one starts when the engine can issue again and everything it waits for is
-done.  Engines meet only through dependences, so each runs ahead as far as it can.  DMA queues share the 16 DMA engines, so
-their transfers are dealt out in the order of time: whenever no engine can go on, the transfer that is triggered first is next.
+An engine executes its instructions in program order: one starts when the engine can issue again and everything it waits
+for is done.  Engines meet only through dependences, so each runs ahead as far as it can.  DMA queues share the 16 DMA
+engines, so their transfers are dealt out in the order of time: whenever no engine can go on, the transfer that is
+triggered first is next.
 """
 
 from __future__ import annotations
@@ -117,7 +118,8 @@ class _Scheduler:
                 self.position[i] = k
         self._dma_state()
         self._tensor_state()
-        execute = [self._transfer_op if s.queue else self._tensor_op if s.engine == "Tensor" else self._engine_op for s in streams]
+        execute = [self._transfer_op if s.queue else self._tensor_op if s.engine == "Tensor" else self._engine_op
+                   for s in streams]
         self.execute = execute
         self.active = [s for s in range(count) if self.window[s] == 1]
         for s in range(count):
@@ -299,7 +301,8 @@ class _Scheduler:
         out = self.out
         first = 0
         if x.engines == len(engines):
-            starts = [a if a > b else b for a, b in zip(engines, range(arrival, arrival + skew * len(engines), skew), strict=True)]
+            starts = [a if a > b else b for a, b in zip(engines, range(arrival, arrival + skew * len(engines), skew),
+                                                        strict=True)]
             ends = [a + w for a, w in zip(starts, x.work_ps, strict=True)]
             engines[:] = ends
         else:

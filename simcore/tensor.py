@@ -1,11 +1,11 @@
 """Tensors: storage seen through a layout.
 
-A tensor is (storage, layout, offset).  Element (i0, i1, ...) of a view lies at `offset + sum(i_k * stride_k)`, counted in
-elements of the view's dtype from the start of the storage.  On chip (SBUF, PSUM) dimension 0 is the partition, and a
+A tensor is (storage, layout, offset).  Element (i0, i1, ...) of a view lies at `offset + sum(i_k * stride_k)`, counted
+in elements of the view's dtype from the start of the storage.  On chip (SBUF, PSUM) dimension 0 is the partition, and a
 storage is laid out partition after partition, so the partition stride is the storage's free size.
 
-Layouts are interned: two views with equal shape, strides, dtype and buffer share one Layout object, so "the same kind of
-access" is an identity test, and everything derived from a layout is computed once.
+Layouts are interned: two views with equal shape, strides, dtype and buffer share one Layout object, so "the same kind
+of access" is an identity test, and everything derived from a layout is computed once.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def to_buffer(spec) -> MemoryRegion:
     try:
         return private_hbm if name == "hbm" else MemoryRegion(name)
     except ValueError:
-        raise KernelError(f"there is no buffer {spec!r}; use nl.sbuf, nl.psum, nl.hbm, nl.private_hbm or nl.shared_hbm") from None
+        raise KernelError(f"there is no buffer {spec!r}; use nl.sbuf, nl.psum, nl.hbm, "
+                          "nl.private_hbm or nl.shared_hbm") from None
 
 
 class Layout:
@@ -180,8 +181,8 @@ class Storage:
     kind          "input", "output" or "tile"
     """
 
-    __slots__ = ("id", "given_name", "shape", "dtype", "buffer", "data", "address", "site", "kind", "core", "born", "regions", "started",
-                 "tag")
+    __slots__ = ("id", "given_name", "shape", "dtype", "buffer", "data", "address", "site", "kind", "core", "born",
+                 "regions", "started", "tag")
 
     def __init__(self, id, name, shape, dtype, buffer, address=None, site=None, kind="tile", core=0, born=0):
         self.id = id
@@ -355,8 +356,8 @@ class Tensor:
 
     def _derive(self, shape, strides, offset, dtype=None) -> Tensor:
         old = self.layout
-        return Tensor(self.storage, layout(tuple(shape), tuple(strides), dtype or old.dtype, old.buffer, old.indirect), offset,
-                      self.index)
+        return Tensor(self.storage, layout(tuple(shape), tuple(strides), dtype or old.dtype, old.buffer, old.indirect),
+                      offset, self.index)
 
     def __getitem__(self, key) -> Tensor:
         """Integers, slices, `nl.ds`, `...`, registers.  (simcore.indexing puts its own function here: this is a hot path.)"""
@@ -370,16 +371,20 @@ class Tensor:
         if -1 in shape:
             known = -math.prod(shape)
             if known == 0 or self.size % known:
-                raise KernelError(f"a tensor of shape {self.shape} cannot be reshaped to {shape}: {self.size} elements do not divide")
+                raise KernelError(f"a tensor of shape {self.shape} cannot be reshaped to {shape}: {self.size} "
+                                  "elements do not divide")
             shape = tuple(self.size // known if n == -1 else n for n in shape)
         if math.prod(shape) != self.size:
-            raise KernelError(f"a tensor of shape {self.shape} has {self.size} elements; shape {shape} has {math.prod(shape)}")
+            raise KernelError(f"a tensor of shape {self.shape} has {self.size} elements; shape {shape} "
+                              f"has {math.prod(shape)}")
         if self.layout.on_chip and (not shape or shape[0] != self.shape[0]):
-            raise KernelError(f"an on-chip tile keeps its partition dimension: shape {self.shape} cannot be seen as {shape}; move data across "
+            raise KernelError(f"an on-chip tile keeps its partition dimension: shape {self.shape} cannot be seen as "
+                              f"{shape}; move data across "
                               "partitions with nisa.nc_transpose, nisa.nc_stream_shuffle or a DMA")
         strides = _reshape_strides(self.layout.shape, self.layout.strides, shape)
         if strides is None:
-            raise KernelError(f"a view of shape {self.shape} with strides {self.strides} cannot be seen as {shape} without a copy; "
+            raise KernelError(f"a view of shape {self.shape} with strides {self.strides} cannot be seen as "
+                              f"{shape} without a copy; "
                               "reshape before slicing, or copy the tile first")
         return self._derive(shape, strides, self.offset)
 
@@ -406,25 +411,29 @@ class Tensor:
         if sorted(dims) != list(range(self.ndim)):
             raise KernelError(f"permute{dims} does not name each of the {self.ndim} dimensions once")
         if self.buffer.on_chip and dims[0] != 0:
-            raise KernelError("the partition dimension of an on-chip tile must stay first; use nisa.nc_transpose to move data across partitions")
+            raise KernelError("the partition dimension of an on-chip tile must stay first; use nisa.nc_transpose to "
+                              "move data across partitions")
         return self._derive([self.shape[d] for d in dims], [self.strides[d] for d in dims], self.offset)
 
     def expand_dim(self, dim: int) -> Tensor:
         dim = dim % (self.ndim + 1)
         stride = self.strides[dim] * self.shape[dim] if dim < self.ndim else 1
-        return self._derive((*self.shape[:dim], 1, *self.shape[dim:]), (*self.strides[:dim], stride, *self.strides[dim:]), self.offset)
+        return self._derive((*self.shape[:dim], 1, *self.shape[dim:]),
+                            (*self.strides[:dim], stride, *self.strides[dim:]), self.offset)
 
     def squeeze_dim(self, dim: int) -> Tensor:
         dim %= self.ndim
         if self.shape[dim] != 1:
             raise KernelError(f"dimension {dim} of shape {self.shape} is not 1 and cannot be squeezed")
-        return self._derive(self.shape[:dim] + self.shape[dim + 1:], self.strides[:dim] + self.strides[dim + 1:], self.offset)
+        return self._derive(self.shape[:dim] + self.shape[dim + 1:], self.strides[:dim] + self.strides[dim + 1:],
+                            self.offset)
 
     def broadcast(self, dim: int, size: int) -> Tensor:
         dim %= self.ndim
         if self.shape[dim] != 1:
             raise KernelError(f"only a dimension of size 1 can be broadcast; dimension {dim} has {self.shape[dim]}")
-        return self._derive((*self.shape[:dim], int(size), *self.shape[dim + 1:]), (*self.strides[:dim], 0, *self.strides[dim + 1:]), self.offset)
+        return self._derive((*self.shape[:dim], int(size), *self.shape[dim + 1:]),
+                            (*self.strides[:dim], 0, *self.strides[dim + 1:]), self.offset)
 
     def broadcast_to(self, *shape) -> Tensor:
         """A view with dimensions of size 1 repeated (stride 0), as NumPy broadcasting does."""
@@ -464,7 +473,8 @@ class Tensor:
             out = self._derive(self.shape, self.strides, self.offset, dtype)
         else:
             if self.shape[-1] * old % new or (self.strides[-1] != 1 and self.shape[-1] != 1):
-                raise KernelError(f"{self.shape[-1]} elements of {self.dtype} in the last dimension cannot be seen as {dtype}")
+                raise KernelError(f"{self.shape[-1]} elements of {self.dtype} in the last dimension "
+                                  f"cannot be seen as {dtype}")
             shape_ = (*self.shape[:-1], self.shape[-1] * old // new)
             strides = (*(s * old // new for s in self.strides[:-1]), 1)
             if any(s * old % new for s in self.strides[:-1]) or self.offset * old % new:
@@ -474,7 +484,8 @@ class Tensor:
 
     reinterpret_cast = view
 
-    def ap(self, pattern=None, offset=None, scalar_offset=None, vector_offset=None, indirect_dim=0, dtype=None) -> Tensor:
+    def ap(self, pattern=None, offset=None, scalar_offset=None, vector_offset=None, indirect_dim=0,
+           dtype=None) -> Tensor:
         from simcore.indexing import access_pattern
 
         return access_pattern(self, pattern, offset, scalar_offset, vector_offset, indirect_dim, dtype)

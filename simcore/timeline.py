@@ -253,7 +253,8 @@ class Timeline:
         """Read a `.simcore` file.  Raises FileError when it is damaged or of another kind or version."""
         header, arrays = read_bundle(path, FORMAT)
         if header.get("version") != VERSION:
-            raise FileError(f"{path} has version {header.get('version')!r} of the format; this simcore reads version {VERSION}")
+            raise FileError(f"{path} has version {header.get('version')!r} of the format; this simcore "
+                            f"reads version {VERSION}")
         try:
             given = {name: header[name] for name in _HEADER}
             for name in ("opcodes", "strings", "queues", "dtypes"):
@@ -283,7 +284,8 @@ class Timeline:
         t, n = self.instructions, len(self.instructions)
         for column, low, high in (
             (t.engine, 0, len(ENGINES)), (t.opcode, 0, len(self.opcodes)), (t.operands, -1, len(self.strings)),
-            (t.site, -1, len(self.sites)), (t.wait_cause, 0, len(CAUSES)), (t.wait_on, -1, n), (t.dtype, -1, len(self.dtypes)),
+            (t.site, -1, len(self.sites)), (t.wait_cause, 0, len(CAUSES)), (t.wait_on, -1, n),
+            (t.dtype, -1, len(self.dtypes)),
             (self.dma.queue, 0, len(self.queues)), (self.dma.instruction, -1, n), (self.dma.engine, 0, 4096),
             (self.dependences.producer, 0, n), (self.dependences.consumer, 0, n),
         ):

@@ -1,8 +1,8 @@
 """Trace: what a kernel asked for, in the order it asked.
 
-An instruction is (variant, site, core, regions).  A *variant* is everything static about an instruction: which row of the
-instruction table, the layout of each operand, operators, immediates.  A kernel has few variants however long it runs, so
-constraints are checked and costs are computed once per variant and gathered for all instructions by NumPy.
+An instruction is (variant, site, core, regions).  A *variant* is everything static about an instruction: which row of
+the instruction table, the layout of each operand, operators, immediates.  A kernel has few variants however long it
+runs, so constraints are checked and costs are computed once per variant and gathered for all instructions by NumPy.
 A *region* is one view of one storage: (storage, layout, offset).
 """
 
@@ -33,7 +33,8 @@ class Operand:
 class Variant:
     """Everything static about an instruction.
 
-    operands  the tensor operands present, in the order of the row's signature; an instruction's regions follow the same order
+    operands  the tensor operands present, in the order of the row's signature; an instruction's regions follow the same
+              order
     params    every other argument by name (operators, immediates, engine, flags)
     indexed   how many operands, at the end, are tiles that hold run-time addresses of others (named "dst.index")
     """
@@ -42,7 +43,8 @@ class Variant:
     engine: Any
     resets_psum: tuple[int, ...]
 
-    def __init__(self, row: Row, index: int, operands: tuple[Operand, ...], params: dict[str, Any], present: tuple[int, ...]):
+    def __init__(self, row: Row, index: int, operands: tuple[Operand, ...], params: dict[str, Any],
+                 present: tuple[int, ...]):
         self.row, self.index, self.operands, self.params, self.present = row, index, operands, params, present
         self._named = {o.name: o.layout for o in operands}
         self.indexed = 0
@@ -118,8 +120,8 @@ class Trace:
     @property
     def nbytes(self) -> int:
         """Memory of the columns."""
-        columns = (self.variant, self.site, self.core, self.access, self.access_start, self.region_storage, self.region_layout,
-                   self.region_offset)
+        columns = (self.variant, self.site, self.core, self.access, self.access_start, self.region_storage,
+                   self.region_layout, self.region_offset)
         return sum(c.nbytes for c in columns)
 
     def operand_text(self, i: int) -> str:
@@ -131,7 +133,8 @@ class Trace:
             storage = self.storages[self.region_storage[region]]
             parts.append(f"{operand.name}={lay.dtype}@{storage.name}+{self.region_offset[region]}"
                          f"[{','.join(map(str, lay.strides))}][{','.join(map(str, lay.shape))}]")
-        parts += [f"{k}={p}" for k, p in v.params.items() if p is not None and p is not False and str(p) not in ("", "unknown", "()")]
+        parts += [f"{k}={p}" for k, p in v.params.items() if p is not None and p is not False
+                  and str(p) not in ("", "unknown", "()")]
         return " ".join(parts)
 
 
@@ -163,13 +166,15 @@ class Recorder:
         self.constants: dict[Any, Any] = {}       # tensors of constants that several places share
         self.rank = 0
         self.world: Any = None                    # other ranks of a collective run (frontend.ranks.World)
-        self.meetings: list[tuple[int, int]] = []  # (first, last) instruction of each barrier or exchange of the two cores
+        # (first, last) instruction of each barrier or exchange of the two cores
+        self.meetings: list[tuple[int, int]] = []
 
     def __len__(self) -> int:
         return len(self.variant_col)
 
     def new_storage(self, name, shape, dtype, buffer: MemoryRegion, *, address=None, site=None, kind="tile") -> Storage:
-        storage = Storage(len(self.storages), name, shape, dtype, buffer, address, site, kind, self.core, len(self.variant_col))
+        storage = Storage(len(self.storages), name, shape, dtype, buffer, address, site, kind, self.core,
+                          len(self.variant_col))
         self.storages.append(storage)
         return storage
 
@@ -197,8 +202,11 @@ class Recorder:
             name=name, target=self.target, variants=self.variant_list, variant=variant,
             site=np.asarray(self.site_col, np.int32), core=np.asarray(self.core_col or np.zeros(len(variant)), np.int8),
             access=np.asarray(self.access, np.int32), access_start=start,
-            region_storage=np.asarray(self.region_storage, np.int32), region_layout=layout_index.astype(np.int32).reshape(-1),
-            region_offset=np.asarray(self.region_offset, np.int64), layouts=[LAYOUTS[i] for i in used], storages=self.storages,
-            sites=self.sites, order=np.asarray(self.order, np.int64).reshape(-1, 2), sources=sources, labels=self.labels,
+            region_storage=np.asarray(self.region_storage, np.int32),
+            region_layout=layout_index.astype(np.int32).reshape(-1),
+            region_offset=np.asarray(self.region_offset, np.int64), layouts=[LAYOUTS[i] for i in used],
+            storages=self.storages,
+            sites=self.sites, order=np.asarray(self.order, np.int64).reshape(-1, 2), sources=sources,
+            labels=self.labels,
             outputs=outputs, has_values=self.values, cores=cores, info=info | {"warnings": list(self.warnings)},
         )

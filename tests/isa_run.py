@@ -93,5 +93,6 @@ def issue(name: str, *, target="trn2", before=(), **operands):
 
 def close(got, want, dtype="float32", tol=None):
     """Equal up to the rounding of the dtype."""
-    tol = tol or {"float32": 2e-6, "bfloat16": 8e-3, "float16": 1e-3, "float8_e4m3": 0.07, "float8_e5m2": 0.13}.get(dtype, 0)
+    tol = (tol or {"float32": 2e-6, "bfloat16": 8e-3, "float16": 1e-3, "float8_e4m3": 0.07,
+                   "float8_e5m2": 0.13}.get(dtype, 0))
     np.testing.assert_allclose(np.asarray(got, np.float64), np.asarray(want, np.float64), rtol=tol, atol=tol)

@@ -53,7 +53,8 @@ def test_the_panel_shows_the_law_and_its_source(trace):
     view = open_view(Runs((timeline,)))
     row = int(np.flatnonzero(timeline.instructions.engine == ENGINES.index("Vector"))[0])
     text = "\n".join("".join(t for t, _ in line) for line in cost(choose(view, Item(0, "instruction", row))))
-    for part in ("one of these costs", "vector cycles", "vector law:", "vector.clock_hz", "specified", "elements per partition", "where"):
+    for part in ("one of these costs", "vector cycles", "vector law:", "vector.clock_hz", "specified",
+                 "elements per partition", "where"):
         assert part in text, text
 
 

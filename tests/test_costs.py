@@ -47,7 +47,8 @@ def one_of_each(a):
 def test_vector_and_scalar_follow_the_measured_laws():
     """The trn2 profiles: durations and intervals of 512-element fp32 instructions, to 3 %."""
     v = variants(one_of_each, spec((128, 512)))
-    durations = {"tensor_reduce": 680, "tensor_scalar": 481, "activation": 706, "tensor_copy": 690, "tensor_tensor": 692}
+    durations = {"tensor_reduce": 680, "tensor_scalar": 481, "activation": 706, "tensor_copy": 690,
+                 "tensor_tensor": 692}
     for name, measured in durations.items():
         (op,) = ops_of(v[name], TRN2)
         assert ns(op.latency_ps) == pytest.approx(measured, rel=0.03), name

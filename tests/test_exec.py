@@ -32,7 +32,8 @@ def run(*command: str, cwd=None):
 
 def test_a_test_suite_of_its_own_runs(tmp_path):
     (tmp_path / "test_theirs.py").write_text(KERNEL)
-    done = run("exec", "--target", "trn1", "--", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_theirs.py", cwd=tmp_path)
+    done = run("exec", "--target", "trn1", "--", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+               "test_theirs.py", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout
 
@@ -42,7 +43,8 @@ def test_the_exit_code_is_the_commands(tmp_path):
 
 
 def test_names_are_not_imported_unless_asked_for():
-    done = run("exec", "--", sys.executable, "-c", "import sys; assert 'numpy' not in sys.modules and 'nki' not in sys.modules")
+    done = run("exec", "--", sys.executable, "-c", "import sys; assert 'numpy' not in sys.modules and "
+                                                   "'nki' not in sys.modules")
     assert done.returncode == 0, done.stderr
 
 

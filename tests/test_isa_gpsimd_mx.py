@@ -25,9 +25,11 @@ patterns = st.lists(st.tuples(st.integers(-5, 9), st.integers(1, 5)), min_size=1
 @given(st.integers(1, 128), patterns, st.integers(-50, 50), st.integers(-3, 40), st.sampled_from(["int32", "float32"]))
 def test_iota(partitions, pattern, offset, multiplier, dtype):
     count = int(np.prod([n for _, n in pattern]))
-    got = issue("iota", dst=Out((partitions, count), dtype), pattern=[list(p) for p in pattern], offset=offset, channel_multiplier=multiplier)
+    got = issue("iota", dst=Out((partitions, count), dtype), pattern=[list(p) for p in pattern], offset=offset,
+                channel_multiplier=multiplier)
     grid = np.indices([n for _, n in pattern]).reshape(len(pattern), -1)
-    want = offset + np.arange(partitions)[:, None] * multiplier + (grid * np.array([s for s, _ in pattern])[:, None]).sum(0)
+    want = offset + np.arange(partitions)[:, None] * multiplier + (grid
+                                                                   * np.array([s for s, _ in pattern])[:, None]).sum(0)
     np.testing.assert_array_equal(got, want)
 
 
@@ -40,7 +42,8 @@ def test_affine_select(partitions, n, op, old_order):
     if old_order:           # up to release 0.2: offset third, and the comparison last
         got = _positional_affine_select(x, op)
     else:
-        got = issue("affine_select", dst=Out(x.shape), pattern=[[-2, n]], channel_multiplier=1, on_true_tile=x, on_false_value=-7.5, cmp_op=getattr(nl, op), offset=3)
+        got = issue("affine_select", dst=Out(x.shape), pattern=[[-2, n]], channel_multiplier=1, on_true_tile=x,
+                    on_false_value=-7.5, cmp_op=getattr(nl, op), offset=3)
     np.testing.assert_array_equal(got, want)
 
 
@@ -63,7 +66,8 @@ def _positional_affine_select(x, op):
 def test_nc_n_gather(partitions, n, k):
     x = normal((partitions, n))
     index = np.random.default_rng(1).integers(0, n, (partitions, k)).astype(np.uint32)
-    np.testing.assert_array_equal(issue("nc_n_gather", dst=Out((partitions, k)), data=x, indices=index), np.take_along_axis(x, index.astype(int), 1))
+    np.testing.assert_array_equal(issue("nc_n_gather", dst=Out((partitions, k)), data=x, indices=index),
+                                  np.take_along_axis(x, index.astype(int), 1))
 
 
 def test_gather_outside_is_an_error():
@@ -76,7 +80,8 @@ def test_local_gather(groups, elements, valid):
     x = normal((16 * groups, 64))
     index = np.random.default_rng(1).integers(0, 60, (16 * groups, 4)).astype(np.uint16)
     count = 64 if valid is None else valid
-    got = issue("local_gather", dst=Out((16 * groups, count * elements)), src_buffer=x, index=index, num_elem_per_idx=elements, num_valid_indices=valid)
+    got = issue("local_gather", dst=Out((16 * groups, count * elements)), src_buffer=x, index=index,
+                num_elem_per_idx=elements, num_valid_indices=valid)
     want = np.empty((16 * groups, count, elements), np.float32)
     for g in range(groups):
         flat = index[16 * g:16 * g + 16].flatten(order="F")[:count].astype(int)
@@ -87,7 +92,8 @@ def test_local_gather(groups, elements, valid):
 
 def test_nonzero_with_count_is_the_vendors_example():
     x = np.tile(np.array([0, 1, 1, 0, 0, 1, 0, 0], np.float32), (17, 1))
-    got = issue("nonzero_with_count", dst=Out((17, 9), "int32", before=np.full((17, 9), 5, np.int32)), src=x, index_offset=16)
+    got = issue("nonzero_with_count", dst=Out((17, 9), "int32", before=np.full((17, 9), 5, np.int32)), src=x,
+                index_offset=16)
     assert got[0].tolist() == got[16].tolist() == [17, 18, 21, -1, -1, -1, -1, -1, 3]
     assert (got[1:16] == 5).all()
 
@@ -129,8 +135,10 @@ def test_rng_is_seeded_uniform_and_independent_per_partition():
 
 def test_generator_state_can_be_read_and_set():
     words = np.random.default_rng(0).integers(0, 2**32, (4, 6), dtype=np.uint32)
-    assert (issue("rand_get_state", before=[("rand_set_state", {"src_seeds": words})], dst=Out((4, 6), "uint32")) == words).all()
-    got = issue("rng", before=[("rand_set_state", {"src_seeds": words})], dst=Out((4, 2), "uint32"), engine=nisa.engine.gpsimd)
+    assert (issue("rand_get_state", before=[("rand_set_state", {"src_seeds": words})],
+                  dst=Out((4, 6), "uint32")) == words).all()
+    got = issue("rng", before=[("rand_set_state", {"src_seeds": words})], dst=Out((4, 2), "uint32"),
+                engine=nisa.engine.gpsimd)
     for lane, state in enumerate(words.astype(object)):
         x, y, z, w, v, d = state
         for i in range(2):          # Marsaglia's XORWOW in plain integers
@@ -174,14 +182,16 @@ def test_packing_is_lossless_on_representable_values(name):
 @pytest.mark.parametrize(("name", "emax"), [("float8_e4m3fn_x4", 8), ("float8_e5m2_x4", 15)])
 def test_quantize_and_matmul_mx(name, emax):
     k, m, n = 64, 8, 12
-    a, b = (np.random.default_rng(i).standard_normal((k, c * 4)).astype(ml_dtypes.bfloat16) for i, c in ((1, m), (2, n)))
+    a, b = (np.random.default_rng(i).standard_normal((k, c * 4)).astype(ml_dtypes.bfloat16)
+            for i, c in ((1, m), (2, n)))
     dtype = DTYPES[name]
 
     def reference(x):
         blocks = x.astype(np.float64).reshape(k // 8, 8, -1, 4)
         top = np.abs(blocks).max((1, 3), keepdims=True)
         scale = 2.0 ** (np.floor(np.log2(top)) - (emax - 1))
-        return ((blocks / scale).astype(dtype.packed.np).astype(np.float64) * scale).reshape(k, -1, 4), np.log2(scale[:, 0, :, 0]) + 127
+        return ((blocks / scale).astype(dtype.packed.np).astype(np.float64)
+                * scale).reshape(k, -1, 4), np.log2(scale[:, 0, :, 0]) + 127
 
     def scale_of(got):
         return np.concatenate([got[q * 32:q * 32 + 4] for q in range(k // 32)])
@@ -193,7 +203,8 @@ def test_quantize_and_matmul_mx(name, emax):
     decoded = unpack(packed, dtype) * np.repeat(2.0 ** (exponent - 127), 8, 0)[..., None]
     np.testing.assert_array_equal(decoded, values)
     got = issue("nc_matmul_mx", target="trn3",
-                before=[("quantize_mx", {"dst": Out((k, m), name), "src": a, "dst_scale": Out((k, m), "uint8", before=np.zeros((k, m), np.uint8))})],
+                before=[("quantize_mx", {"dst": Out((k, m), name), "src": a,
+                                         "dst_scale": Out((k, m), "uint8", before=np.zeros((k, m), np.uint8))})],
                 **_mx_operands(a, b, name, k, m, n))
     want = np.einsum("pmj,pnj->mn", reference(a)[0], reference(b)[0])
     close(got[-1], want, tol=1e-4)
@@ -202,25 +213,30 @@ def test_quantize_and_matmul_mx(name, emax):
 def _mx_operands(a, b, name, k, m, n):
     """Quantised operands as arrays of packed integers with the packed type's name."""
     def quantised(x, c):
-        packed, scale = issue("quantize_mx", target="trn3", dst=Out((k, c), name), src=x, dst_scale=Out((k, c), "uint8", before=np.zeros((k, c), np.uint8)))
+        packed, scale = issue("quantize_mx", target="trn3", dst=Out((k, c), name), src=x,
+                              dst_scale=Out((k, c), "uint8", before=np.zeros((k, c), np.uint8)))
         return packed.view(np.dtype(packed.dtype.str, metadata={"nki": name})), scale
 
     (s, ss), (mv, ms) = quantised(a, m), quantised(b, n)
-    return {"dst": Out((m, n), buffer="psum"), "stationary": s, "moving": mv, "stationary_scale": ss, "moving_scale": ms}
+    return {"dst": Out((m, n), buffer="psum"), "stationary": s, "moving": mv, "stationary_scale": ss,
+            "moving_scale": ms}
 
 
 REFUSED = [
     ("iota", {"dst": Out((4, 8), "int32"), "pattern": [[1, 7]]}, "7 elements"),
     ("nc_n_gather", {"dst": Out((4, 2)), "data": normal((4, 8)), "indices": np.zeros((4, 2), np.int32)}, "uint32"),
-    ("local_gather", {"dst": Out((8, 64)), "src_buffer": normal((8, 8)), "index": np.zeros((8, 4), np.uint16)}, "multiple of 16"),
-    ("quantize_mx", {"dst": Out((32, 2), "float8_e4m3fn_x4"), "src": normal((32, 8)), "dst_scale": Out((32, 2), "uint8")}, "NeuronCore-v4"),
+    ("local_gather", {"dst": Out((8, 64)), "src_buffer": normal((8, 8)), "index": np.zeros((8, 4), np.uint16)},
+     "multiple of 16"),
+    ("quantize_mx", {"dst": Out((32, 2), "float8_e4m3fn_x4"), "src": normal((32, 8)),
+                     "dst_scale": Out((32, 2), "uint8")}, "NeuronCore-v4"),
     ("rand2", {"dst": Out((4, 4)), "min": 0.0, "max": 1.0}, "NeuronCore-v4"),
     ("rng", {"dst": Out((4, 4), "float32")}, "integer"),
     ("dropout", {"dst": Out((4, 4)), "data": normal((4, 4)), "prob": 1.5}, "probability"),
 ]
 
 
-@pytest.mark.parametrize(("name", "operands", "words"), REFUSED, ids=[f"{n}-{i}" for i, (n, _, _) in enumerate(REFUSED)])
+@pytest.mark.parametrize(("name", "operands", "words"), REFUSED,
+                         ids=[f"{n}-{i}" for i, (n, _, _) in enumerate(REFUSED)])
 def test_refused(name, operands, words):
     with pytest.raises(NkiValidationError, match=words):
         issue(name, **operands)

@@ -27,11 +27,13 @@ def run(kernel, *arrays, **options):
 
 
 @FEW
-@given(shapes, floats, st.sampled_from(["float32", "bfloat16", "float16", "float8_e4m3", "float8_e5m2"]), st.sampled_from(["vector", "scalar", "gpsimd"]))
+@given(shapes, floats, st.sampled_from(["float32", "bfloat16", "float16", "float8_e4m3", "float8_e5m2"]),
+       st.sampled_from(["vector", "scalar", "gpsimd"]))
 def test_tensor_copy_casts(shape, source, dest, engine):
     x = normal(shape, dtype=source)
     got = issue("tensor_copy", dst=Out(shape, dest), src=x, engine=nisa.engine[engine])
-    np.testing.assert_array_equal(got.astype(np.float32), x.astype(np.float32).astype(numpy_dtype(dest)).astype(np.float32))
+    np.testing.assert_array_equal(got.astype(np.float32),
+                                  x.astype(np.float32).astype(numpy_dtype(dest)).astype(np.float32))
 
 
 def test_float_to_integer_rounds_to_nearest_and_saturates():
@@ -75,7 +77,8 @@ def test_dma_copy_casts_through_float32(shape, source, dest):
         nisa.dma_copy(dst=out, src=a)
         return out
 
-    np.testing.assert_array_equal(run(kernel, x).astype(np.float32), x.astype(np.float32).astype(numpy_dtype(dest)).astype(np.float32))
+    np.testing.assert_array_equal(run(kernel, x).astype(np.float32),
+                                  x.astype(np.float32).astype(numpy_dtype(dest)).astype(np.float32))
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (3, 4, 6), (2, 3, 4, 5)])
@@ -97,7 +100,8 @@ def gather(rows, mode):
     def kernel(a, index):
         i = tile(index)
         t = nl.zeros((len(rows), a.shape[1]), a.dtype, nl.sbuf)
-        nisa.dma_copy(dst=t, src=a.ap([[a.shape[1], len(rows)], [1, a.shape[1]]], vector_offset=i, indirect_dim=0), oob_mode=mode)
+        nisa.dma_copy(dst=t, src=a.ap([[a.shape[1], len(rows)], [1, a.shape[1]]], vector_offset=i, indirect_dim=0),
+                      oob_mode=mode)
         out = nl.ndarray(t.shape, a.dtype, nl.shared_hbm)
         nisa.dma_copy(dst=out, src=t)
         return out
@@ -198,7 +202,8 @@ def test_tiles_of_the_array_write_their_own_partitions():
         s, m = tile(x), tile(y)
         p = nl.ndarray((128, 64), nl.float32, nl.psum)
         for i in range(4):
-            nisa.nc_matmul(dst=p[32 * i:32 * i + 32], stationary=s, moving=m, tile_position=(0, 32 * i), tile_size=(128, 32))
+            nisa.nc_matmul(dst=p[32 * i:32 * i + 32], stationary=s, moving=m, tile_position=(0, 32 * i),
+                           tile_size=(128, 32))
         out, t = nl.ndarray((128, 64), nl.float32, nl.shared_hbm), nl.ndarray((128, 64), nl.float32, nl.sbuf)
         nisa.tensor_copy(dst=t, src=p)
         nisa.dma_copy(dst=out, src=t)
@@ -208,8 +213,10 @@ def test_tiles_of_the_array_write_their_own_partitions():
 
 
 def test_double_row_contracts_the_pair():
-    a, b = (np.random.default_rng(i).standard_normal((64, 2, n)).astype(ml_dtypes.float8_e4m3) for i, n in ((1, 16), (2, 24)))
-    got = issue("nc_matmul", dst=Out((16, 24), buffer="psum"), stationary=a, moving=b, perf_mode=nisa.matmul_perf_mode.double_row)
+    a, b = (np.random.default_rng(i).standard_normal((64, 2, n)).astype(ml_dtypes.float8_e4m3)
+            for i, n in ((1, 16), (2, 24)))
+    got = issue("nc_matmul", dst=Out((16, 24), buffer="psum"), stationary=a, moving=b,
+                perf_mode=nisa.matmul_perf_mode.double_row)
     close(got, np.einsum("kpm,kpn->mn", a.astype(np.float64), b.astype(np.float64)), tol=1e-4)
 
 
@@ -224,26 +231,37 @@ def test_transpose_moves_bits(rows, columns, dtype):
 
 REFUSED = [
     ("nc_matmul", {"dst": Out((4, 8)), "stationary": normal((4, 4)), "moving": normal((4, 8))}, "must be in PSUM"),
-    ("nc_matmul", {"dst": Out((4, 8), buffer="psum"), "stationary": In(normal((4, 4))), "moving": normal((4, 8))}, "must be in SBUF"),
-    ("nc_matmul", {"dst": Out((4, 8), buffer="psum"), "stationary": normal((4, 4)), "moving": normal((5, 8))}, "contracted and must agree"),
-    ("nc_matmul", {"dst": Out((128, 8), buffer="psum"), "stationary": normal((4, 129)), "moving": normal((4, 8))}, "129 columns"),
-    ("nc_matmul", {"dst": Out((4, 513), buffer="psum"), "stationary": normal((4, 4)), "moving": normal((4, 513))}, "at most 512"),
-    ("nc_matmul", {"dst": Out((4, 8), buffer="psum"), "stationary": normal((4, 4)), "moving": normal((4, 8), dtype="bfloat16")}, "both must be"),
-    ("nc_matmul", {"dst": Out((4, 8), "bfloat16", "psum"), "stationary": normal((4, 4)), "moving": normal((4, 8))}, "must be float32"),
-    ("nc_matmul", {"dst": Out((4, 8), buffer="psum"), "stationary": normal((4, 4)), "moving": normal((4, 8)), "tile_position": (16, 0), "tile_size": (32, 128)},
+    ("nc_matmul", {"dst": Out((4, 8), buffer="psum"), "stationary": In(normal((4, 4))), "moving": normal((4, 8))},
+     "must be in SBUF"),
+    ("nc_matmul", {"dst": Out((4, 8), buffer="psum"), "stationary": normal((4, 4)), "moving": normal((5, 8))},
+     "contracted and must agree"),
+    ("nc_matmul", {"dst": Out((128, 8), buffer="psum"), "stationary": normal((4, 129)), "moving": normal((4, 8))},
+     "129 columns"),
+    ("nc_matmul", {"dst": Out((4, 513), buffer="psum"), "stationary": normal((4, 4)), "moving": normal((4, 513))},
+     "at most 512"),
+    ("nc_matmul", {"dst": Out((4, 8), buffer="psum"), "stationary": normal((4, 4)),
+                   "moving": normal((4, 8), dtype="bfloat16")}, "both must be"),
+    ("nc_matmul", {"dst": Out((4, 8), "bfloat16", "psum"), "stationary": normal((4, 4)), "moving": normal((4, 8))},
+     "must be float32"),
+    ("nc_matmul", {"dst": Out((4, 8), buffer="psum"), "stationary": normal((4, 4)), "moving": normal((4, 8)),
+                   "tile_position": (16, 0), "tile_size": (32, 128)},
      "multiple of 32"),
     ("nc_transpose", {"dst": Out((40, 40)), "data": normal((40, 40)), "engine": nisa.engine.vector}, "32x32"),
     ("nc_transpose", {"dst": Out((8, 4), "bfloat16", "psum"), "data": normal((4, 8))}, "keeps its dtype"),
-    ("nc_stream_shuffle", {"dst": Out((32, 4)), "src": normal((32, 4)), "shuffle_mask": list(range(31))}, "32 are needed"),
-    ("tensor_copy", {"dst": Out((4, 8)), "src": In(normal((4, 8))), "engine": nisa.engine.gpsimd}, "GpSimd cannot reach PSUM"),
-    ("tensor_copy_predicated", {"dst": Out((4, 8)), "src": normal((4, 8)), "predicate": normal((4, 8))}, "predicate must be"),
+    ("nc_stream_shuffle", {"dst": Out((32, 4)), "src": normal((32, 4)), "shuffle_mask": list(range(31))},
+     "32 are needed"),
+    ("tensor_copy", {"dst": Out((4, 8)), "src": In(normal((4, 8))), "engine": nisa.engine.gpsimd},
+     "GpSimd cannot reach PSUM"),
+    ("tensor_copy_predicated", {"dst": Out((4, 8)), "src": normal((4, 8)), "predicate": normal((4, 8))},
+     "predicate must be"),
     ("dma_copy", {"dst": Out((4, 8)), "src": normal((4, 9))}, "36"),
     ("dma_copy", {"dst": Out((4, 8), buffer="psum"), "src": normal((4, 8))}, "DMA cannot reach"),
     ("dma_copy", {"dst": Out((4, 8)), "src": normal((4, 8)), "priority": 1}, "NeuronCore-v4"),
 ]
 
 
-@pytest.mark.parametrize(("name", "operands", "words"), REFUSED, ids=[f"{n}-{i}" for i, (n, _, _) in enumerate(REFUSED)])
+@pytest.mark.parametrize(("name", "operands", "words"), REFUSED,
+                         ids=[f"{n}-{i}" for i, (n, _, _) in enumerate(REFUSED)])
 def test_refused(name, operands, words):
     with pytest.raises(NkiValidationError, match=words):
         issue(name, **operands)

@@ -39,10 +39,14 @@ POSITIVE = np.abs(X) + 0.25
 SPREAD = X * 20
 
 FUNCTIONS = {
-    "floor": (np.floor, SPREAD), "ceil": (np.ceil, SPREAD), "trunc": (np.trunc, SPREAD), "negative": (np.negative, X), "sign": (np.sign, X),
-    "abs": (np.abs, X), "square": (np.square, X), "exp": (np.exp, X), "log": (np.log, POSITIVE), "sqrt": (np.sqrt, POSITIVE),
-    "rsqrt": (lambda x: 1 / np.sqrt(x), POSITIVE), "reciprocal": (lambda x: 1 / x, POSITIVE), "tanh": (np.tanh, X), "relu": (lambda x: np.maximum(x, 0), X),
-    "sin": (np.sin, SPREAD), "cos": (np.cos, SPREAD), "copy": (lambda x: x, X), "logical_not": (np.logical_not, np.round(X)),
+    "floor": (np.floor, SPREAD), "ceil": (np.ceil, SPREAD), "trunc": (np.trunc, SPREAD), "negative": (np.negative, X),
+    "sign": (np.sign, X),
+    "abs": (np.abs, X), "square": (np.square, X), "exp": (np.exp, X), "log": (np.log, POSITIVE),
+    "sqrt": (np.sqrt, POSITIVE),
+    "rsqrt": (lambda x: 1 / np.sqrt(x), POSITIVE), "reciprocal": (lambda x: 1 / x, POSITIVE), "tanh": (np.tanh, X),
+    "relu": (lambda x: np.maximum(x, 0), X),
+    "sin": (np.sin, SPREAD), "cos": (np.cos, SPREAD), "copy": (lambda x: x, X),
+    "logical_not": (np.logical_not, np.round(X)),
 }
 
 
@@ -57,8 +61,10 @@ def test_tan():
     close(on_tiles(nl.tan, x), np.tan(x), tol=1e-4)
 
 
-BINARY = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "maximum": np.maximum, "minimum": np.minimum,
-          "power": np.power, "mod": np.mod, "fmod": np.fmod, "equal": np.equal, "less": np.less, "logical_or": np.logical_or}
+BINARY = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "maximum": np.maximum,
+          "minimum": np.minimum,
+          "power": np.power, "mod": np.mod, "fmod": np.fmod, "equal": np.equal, "less": np.less,
+          "logical_or": np.logical_or}
 
 
 @pytest.mark.parametrize("name", BINARY)
@@ -96,17 +102,21 @@ def test_softmax_rms_norm_where_matmul_transpose():
     x, w = normal((6, 10)), normal((1, 10), 1)
     e = np.exp(x.astype(np.float64) - x.max(1, keepdims=True))
     close(on_tiles(nl.softmax, x), e / e.sum(1, keepdims=True), tol=1e-5)
-    close(on_tiles(lambda a, b: nl.rms_norm(a, b, axis=1, n=10, epsilon=1e-3), x, w), x / np.sqrt((x**2).mean(1, keepdims=True) + 1e-3) * w, tol=1e-5)
+    close(on_tiles(lambda a, b: nl.rms_norm(a, b, axis=1, n=10, epsilon=1e-3), x, w),
+          x / np.sqrt((x**2).mean(1, keepdims=True) + 1e-3) * w, tol=1e-5)
     close(on_tiles(lambda a: nl.where(nl.greater(a, 0.0), a, -1.0), x), np.where(x > 0, x, -1))
     y = normal((10, 7), 2)
     close(on_tiles(nl.matmul, x, y), x @ y, tol=1e-5)
-    close(on_tiles(lambda a, b: nl.matmul(a, b, transpose_x=True), x, normal((6, 4), 3)), x.T @ normal((6, 4), 3), tol=1e-5)
+    close(on_tiles(lambda a, b: nl.matmul(a, b, transpose_x=True), x, normal((6, 4), 3)), x.T @ normal((6, 4), 3),
+          tol=1e-5)
     np.testing.assert_array_equal(on_tiles(nl.transpose, x), x.T)
 
 
 def test_broadcast_over_free_and_partition_dimensions():
-    np.testing.assert_array_equal(on_tiles(lambda t: nl.broadcast_to(t, (6, 5)), X[:, :1].copy()), np.broadcast_to(X[:, :1], (6, 5)))
-    np.testing.assert_array_equal(on_tiles(lambda t: nl.broadcast_to(t, (100, 8)), X[:1]), np.broadcast_to(X[:1], (100, 8)))
+    np.testing.assert_array_equal(on_tiles(lambda t: nl.broadcast_to(t, (6, 5)), X[:, :1].copy()),
+                                  np.broadcast_to(X[:, :1], (6, 5)))
+    np.testing.assert_array_equal(on_tiles(lambda t: nl.broadcast_to(t, (100, 8)), X[:1]),
+                                  np.broadcast_to(X[:1], (100, 8)))
 
 
 def test_constants_and_random_numbers(tmp_path):
@@ -150,8 +160,10 @@ VIEWS = {
     "flatten_dims": (lambda t: t.flatten_dims(1, 2), lambda a: a.reshape(6, 32)),
     "slice": (lambda t: t.slice(2, 1, 7, 2), lambda a: a[:, :, 1:7:2]),
     "select": (lambda t: t.select(1, 2), lambda a: a[:, 2]),
-    "expand and broadcast": (lambda t: t.expand_dim(1).broadcast(1, 3), lambda a: np.broadcast_to(a[:, None], (6, 3, 4, 8))),
-    "rearrange": (lambda t: t.rearrange(("p", "a", ("b", "c")), ("p", "c", "a", "b"), {"c": 2}), lambda a: a.reshape(6, 4, 4, 2).transpose(0, 3, 1, 2)),
+    "expand and broadcast": (lambda t: t.expand_dim(1).broadcast(1, 3),
+                             lambda a: np.broadcast_to(a[:, None], (6, 3, 4, 8))),
+    "rearrange": (lambda t: t.rearrange(("p", "a", ("b", "c")), ("p", "c", "a", "b"), {"c": 2}),
+                  lambda a: a.reshape(6, 4, 4, 2).transpose(0, 3, 1, 2)),
     "ap": (lambda t: t.ap([[32, 6], [2, 16]], offset=1), lambda a: a.reshape(6, 32)[:, 1::2]),
     "view": (lambda t: t.view(nl.int32).view(nl.float32), lambda a: a),
 }
@@ -165,7 +177,8 @@ def test_views(name):
 
 
 @pytest.mark.parametrize(("cut", "words"), [
-    (lambda t: t[:, 9], "outside dimension 1"), (lambda t: t[:, 0:9], "runs outside"), (lambda t: t.reshape((4, 48)), "partition"),
+    (lambda t: t[:, 9], "outside dimension 1"), (lambda t: t[:, 0:9], "runs outside"),
+    (lambda t: t.reshape((4, 48)), "partition"),
     (lambda t: t.permute((1, 0, 2)), "must stay first"), (lambda t: t[:, :, 0:4].reshape((6, 16)), "without a copy"),
     (lambda t: t.ap([[32, 6], [1, 33]]), "leaves"), (lambda t: t.broadcast(1, 3), "size 1"),
 ])

@@ -32,7 +32,8 @@ def test_every_package_is_listed():
         path.parent
         for room in FOLDERS.values()
         for path in (ROOT / room).rglob("*.py")
-        if "__pycache__" not in path.parts and path.name != "sitecustomize.py"      # no package, but packaged: see below
+        # no package, but packaged: see below
+        if "__pycache__" not in path.parts and path.name != "sitecustomize.py"
     }
     assert (ROOT / "apps" / PROJECT["tool"]["setuptools"]["package-data"]["simcore.apps"][0]).exists()
     assert there == listed

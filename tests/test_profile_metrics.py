@@ -105,7 +105,8 @@ def page(real) -> str:
     lines = [
         "# Summary metrics recomputed from rows", "",
         "Every number in the summary of the four public trn2 profiles (profiler 2.28) that its rows can say, "
-        "recomputed by `simcore.profile.metrics`.", "Counts, bytes and FLOPs agree exactly. Times of the rows are whole "
+        "recomputed by `simcore.profile.metrics`.", "Counts, bytes and FLOPs agree exactly. "
+                                                    "Times of the rows are whole "
         "nanoseconds, cut off, those of the summary are not: a sum of n rows is up to n ns short.",
         "Shown is the relative difference "
         "(recomputed less the profile's own); `=` is equal to nine digits.", "",

@@ -114,7 +114,8 @@ def test_engines_do_one_thing_after_the_other(seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("change", [{}, {"compiler.reorder_window": 1}, {"compiler.reorder_window": 1000}, {"dma.queue_depth": 1}])
+@pytest.mark.parametrize("change", [{}, {"compiler.reorder_window": 1}, {"compiler.reorder_window": 1000},
+                                    {"dma.queue_depth": 1}])
 def test_never_faster_than_a_bound(seed, change):
     trace, t, machine = run(seed, **change)
     for name, ps in bounds(trace, machine).resources.items():

@@ -23,8 +23,10 @@ def case(id, measured, *, family="f", quality="measured", pair="p", use="absolut
 
 
 def results():
-    return [Result(case("a", 100.0), 110.0), Result(case("b", 200.0), 150.0), Result(case("c", 50.0, use="relative"), 500.0),
-            Result(case("d", 400.0, family="g", pair="q"), 400.0), Result(case("e", 1.0), None, failure="KernelError: no")]
+    return [Result(case("a", 100.0), 110.0), Result(case("b", 200.0), 150.0),
+            Result(case("c", 50.0, use="relative"), 500.0),
+            Result(case("d", 400.0, family="g", pair="q"), 400.0),
+            Result(case("e", 1.0), None, failure="KernelError: no")]
 
 
 def test_errors_by_hand():
@@ -122,14 +124,16 @@ def test_profiles_give_the_numbers_of_the_machine():
     machine = load_machine("trn2")
     fits = {f.name: f for f in from_profiles(profiles, machine)}
     assert fits == {f.name: f for f in from_profiles(profiles, machine)}
-    assert {"tensor.pipeline_latency_cycles", "dma.packet_ns", "semaphore.handoff_ns", "dma.load_hw_ns", "kernel.start_ns"} <= set(fits)
+    assert {"tensor.pipeline_latency_cycles", "dma.packet_ns", "semaphore.handoff_ns", "dma.load_hw_ns",
+            "kernel.start_ns"} <= set(fits)
     for name, fit in fits.items():
         section, _, number = name.partition(".")
         assert getattr(getattr(machine, section), number) == pytest.approx(fit.value, rel=0.2), name
 
 
 @needs_profiles
-@pytest.mark.skipif(not (REFS / "allenkchau+trainium-kernel-fusion@d709ddf").is_dir(), reason="no checkout of trainium-kernel-fusion")
+@pytest.mark.skipif(not (REFS / "allenkchau+trainium-kernel-fusion@d709ddf").is_dir(),
+                    reason="no checkout of trainium-kernel-fusion")
 def test_profiles_are_met():
     """The four profiles: totals within 10 %, Tensor busy time within 5 %, instruction durations within 5 % in the median."""
     from simcore.apps.validate.profiles import compare_profiles, wape

@@ -9,16 +9,19 @@ import typer
 
 
 def calibrate(
-    profiles: Annotated[Path, typer.Option(help="Folder with profiles of the chip, full JSON, plain or gzip.", show_default=False)],
+    profiles: Annotated[Path, typer.Option(help="Folder with profiles of the chip, full JSON, plain or gzip.",
+                                           show_default=False)],
     target: Annotated[str, typer.Option(help="The chip the profiles are of.")] = "trn2",
     refs: Annotated[
         Path | None,
-        typer.Option(help="Folder of checkouts (owner+name@commit); also fits what no profile shows.", show_default=False),
+        typer.Option(help="Folder of checkouts (owner+name@commit); also fits what no profile shows.",
+                     show_default=False),
     ] = None,
     families: Annotated[str, typer.Option(help="Families of the validation set used with --refs, comma-separated.")] =
         "attention_cte,mlp_tkg,rmsnorm",
-    out: Annotated[Path | None, typer.Option("-o", help="Machine TOML whose [fitted] part is replaced; without it, only print.",
-                                             show_default=False)] = None,
+    out: Annotated[Path | None,
+                   typer.Option("-o", help="Machine TOML whose [fitted] part is replaced; without it, only print.",
+                                show_default=False)] = None,
     jobs: Annotated[int, typer.Option(help="Processes for --refs.")] = 2,
 ) -> None:
     """Derive fitted numbers from real profiles (and measured kernels), with their scatter; refuse a worse fit."""
@@ -60,10 +63,12 @@ def _from_cases(machine, target: str, refs: Path, families: tuple[str, ...], job
         for r in predict_all(cases, refs, jobs, {"compiler.reorder_window": s}):
             if r.span_us is not None:
                 spans.setdefault(r.case.id, {})[s] = r.span_us
-    rows = [Observation(c.family, c.cores, c.measured_us, spans[c.id]) for c in cases if len(spans.get(c.id, ())) == len(settings)]
+    rows = [Observation(c.family, c.cores, c.measured_us, spans[c.id]) for c in cases
+            if len(spans.get(c.id, ())) == len(settings)]
     best = from_cases(rows, settings, machine.kernel.device_fixed_ns / 1000, machine.compiler.reorder_window)
     what = f"{len(rows)} measured kernels ({', '.join(families)})"
     residual = (f"MAPE {best['error']:.1f} %, {best['cross_validated']:.1f} % with families left out "
                 f"(kept value: {best['current_cross_validated']:.1f} %)")
     return [f'"compiler.reorder_window" = {{ value = {best["setting"]}, source = "{what}", residual = "{residual}" }}',
-            f'"kernel.pair_fixed_ns" = {{ value = {best["pair_us"] * 1000:.1f}, source = "{what}", residual = "{residual}" }}']
+            f'"kernel.pair_fixed_ns" = {{ value = {best["pair_us"] * 1000:.1f}, source = "{what}", '
+            f'residual = "{residual}" }}']

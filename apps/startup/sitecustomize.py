@@ -27,6 +27,7 @@ class _Names:
 sys.meta_path.insert(0, _Names())
 
 # This file stands in front of a sitecustomize the interpreter may have of its own; that one is read too.
-_own = importlib.machinery.PathFinder.find_spec("sitecustomize", [p for p in sys.path if os.path.abspath(p or ".") != _HERE])
+_own = importlib.machinery.PathFinder.find_spec("sitecustomize",
+                                                [p for p in sys.path if os.path.abspath(p or ".") != _HERE])
 if _own is not None and _own.loader is not None:
     _own.loader.exec_module(importlib.util.module_from_spec(_own))

@@ -1,8 +1,8 @@
 """The validation set: measured kernels whose source is public.
 
 `cases.json` holds one measurement per line: where the kernel lies (repository and commit), its arguments as shapes and
-dtypes, and the measured time with its kind.  Kernels are imported from checkouts the user names (`--refs`), one folder per
-repository called owner+name@commit; nothing of them is in simcore.
+dtypes, and the measured time with its kind.  Kernels are imported from checkouts the user names (`--refs`), one folder
+per repository called owner+name@commit; nothing of them is in simcore.
 
 Arguments are written as {"tensor": "bfloat16[128,512]"}, {"attr": "module:name"}, {"call": "module:name", ...},
 {"tuple": [...]}, {"dict": {...}}, or plain JSON.
@@ -60,7 +60,8 @@ def load_cases(families: tuple[str, ...] = (), hardware: tuple[str, ...] = ()) -
     known = sorted({c.family for c in cases})
     for f in families:
         if f not in known:
-            raise UsageError(f"there is no family {f!r} in the validation set; there are {', '.join(known)}.{nearest(f, known)}")
+            raise UsageError(f"there is no family {f!r} in the validation set; there are "
+                             f"{', '.join(known)}.{nearest(f, known)}")
     return [c for c in cases if (not families or c.family in families) and (not hardware or c.hardware in hardware)]
 
 
@@ -87,7 +88,8 @@ def build(launch: dict[str, Any], refs: Path) -> tuple[Any, list, dict, Any]:
         kernel = kernel(*resolve(launch["factory"]))
     if "jit" in launch:
         kernel = importlib.import_module(launch["jit"]).jit(kernel)
-    return kernel, resolve(launch["args"]), {k: resolve(v) for k, v in launch["kwargs"].items()}, resolve(launch.get("grid"))
+    return kernel, resolve(launch["args"]), {k: resolve(v)
+                                             for k, v in launch["kwargs"].items()}, resolve(launch.get("grid"))
 
 
 def resolve(value: Any) -> Any:

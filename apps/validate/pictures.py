@@ -29,8 +29,8 @@ def scatter(results: Sequence[Result], path: Path) -> None:
         axes.fill_between(span, span * 0.9, span * 1.1, color="0.9", lw=0, zorder=0)
         axes.plot(span, span, color="0.6", lw=1, zorder=1)
         for k, (name, group) in enumerate(sorted(groups.items())):
-            axes.scatter([r.case.measured_us for r in group], [r.predicted_us for r in group], s=22, marker=_MARKS[k % len(_MARKS)],
-                         alpha=0.75, label=name, linewidths=0)
+            axes.scatter([r.case.measured_us for r in group], [r.predicted_us for r in group], s=22,
+                         marker=_MARKS[k % len(_MARKS)], alpha=0.75, label=name, linewidths=0)
         axes.set(xscale="log", yscale="log", xlim=span, ylim=span, xlabel="measured", ylabel="predicted",
                  title="Predicted against measured")
         for axis in (axes.xaxis, axes.yaxis):
@@ -55,7 +55,8 @@ def lanes(result: ProfileResult, path: Path) -> None:
                                  color=palette.engine(engine))
                 labels.append((y, f"{engine} {name}"))
         axes.set_yticks([y for y, _ in labels], [text for _, text in labels])
-        axes.set(xlabel="µs from the first kernel instruction", title=f"{result.name}: measured {result.measured_us:.1f} µs, "
+        axes.set(xlabel="µs from the first kernel instruction",
+                 title=f"{result.name}: measured {result.measured_us:.1f} µs, "
                  f"simulated {result.predicted_us:.1f} µs")
         style.save(figure, path)
 

@@ -34,8 +34,8 @@ class Result:
         return None if self.predicted_us is None else self.predicted_us / self.case.measured_us - 1
 
 
-KIND_TOTAL = {"ci": "reference_ps", "benchmark": "benchmark_ps", "benchmark_p99": "benchmark_ps", "profiled": "profiled_ps",
-              "device": "device_ps"}
+KIND_TOTAL = {"ci": "reference_ps", "benchmark": "benchmark_ps", "benchmark_p99": "benchmark_ps",
+              "profiled": "profiled_ps", "device": "device_ps"}
 
 
 def predict(case: Case, refs: Path, numbers: dict[str, Any] | None = None) -> Result:

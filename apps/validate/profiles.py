@@ -79,14 +79,15 @@ def _compare(name: str, measured: Timeline, predicted: Timeline) -> ProfileResul
     d = measured.dma
     dynamic = np.array(["Dynamic" in q for q in measured.queues], bool)[d.queue] & (d.core == core)
     busy["DMA"] = (union_ps(d.start_ps[dynamic], d.end_ps[dynamic]) / 1e6, predicted.dma_busy_ps() / 1e6)
-    return ProfileResult(name, measured.totals["profiled_ps"] / 1e6, predicted.totals["profiled_ps"] / 1e6, busy, opcodes,
-                         measured, predicted)
+    return ProfileResult(name, measured.totals["profiled_ps"] / 1e6, predicted.totals["profiled_ps"] / 1e6, busy,
+                         opcodes, measured, predicted)
 
 
 def kernel_rows(t: Timeline, engine: str, core: int | None = None) -> np.ndarray:
     """Rows of an engine that do the kernel's work: no set-up, no waiting."""
     rows = t.rows(engine, core)
-    idle = set(t.info.get("setup_opcodes", ())) | {"EVENT_SEMAPHORE", "ACT_TABLE_LOAD", "DRAIN", "NOP", "NOTIFY", "WRITE"}
+    idle = set(t.info.get("setup_opcodes", ())) | {"EVENT_SEMAPHORE", "ACT_TABLE_LOAD", "DRAIN", "NOP", "NOTIFY",
+                                                   "WRITE"}
     keep = np.array([t.opcode(r) not in idle for r in rows], bool)
     return rows[keep] if len(rows) else rows
 

@@ -12,10 +12,12 @@ from simcore.apps.validate.statistics import absolute, families, mape, median, s
 TARGETS = {"Tensor": 2, "Vector": 6, "Scalar": 8, "DMA": 10}
 
 
-def markdown(results: Sequence[Result], profiles: Sequence[ProfileResult], pictures: dict[str, str], command: str) -> str:
+def markdown(results: Sequence[Result], profiles: Sequence[ProfileResult], pictures: dict[str, str],
+             command: str) -> str:
     """docs/accuracy.md: the tables, the worst cases, the failures, and how to make it again."""
     lines = ["# How accurate simcore is", "",
-             "Predicted beside measured for every kernel of the validation set that runs, and for real profiles instruction by instruction.",
+             "Predicted beside measured for every kernel of the validation set that runs, and for real profiles "
+             "instruction by instruction.",
              f"Made by `{command}`; anyone with the public checkouts gets the same tables.", ""]
     lines += _totals(results)
     if "scatter" in pictures:
@@ -41,30 +43,39 @@ def _totals(results: Sequence[Result]) -> list[str]:
         inside = [r for r in mine if not r.outside]
         good, pairs = signs(mine)
         rows.append([chip, f"{sum(r.error is not None for r in mine)} of {len(mine)}", _number(mape(mine), 1, " %"),
-                     _number(median(mine), 1, " %"), _number(mape(clean), 1, " %"), f"{_number(mape(inside), 1, ' %')} ({len(absolute(inside))})",
+                     _number(median(mine), 1, " %"), _number(mape(clean), 1, " %"),
+                     f"{_number(mape(inside), 1, ' %')} ({len(absolute(inside))})",
                      f"{100 * good / pairs:.1f} % of {pairs}" if pairs else "–"])
     return ["## In short", "",
-            "MAPE is the mean absolute error relative to the measurement. *Clean* leaves out reference figures that are copies of one another or were "
-            "edited by hand; *inside* counts only cases that use nothing outside what was calibrated. Sign agreement asks, for variants of one problem, "
+            "MAPE is the mean absolute error relative to the measurement. *Clean* leaves out reference figures that "
+            "are copies of one another or were "
+            "edited by hand; *inside* counts only cases that use nothing outside what was calibrated. Sign agreement "
+            "asks, for variants of one problem, "
             "whether the prediction says which is faster.", "",
             *_table(["chip", "cases", "MAPE", "median", "MAPE, clean", "MAPE, inside", "sign agreement"], rows)]
 
 
 def _families(results: Sequence[Result]) -> list[str]:
-    rows = [[f.name, f.hardware, f"{f.run} of {f.cases}", _number(f.mape, 1, " %"), _number(f.median, 1, " %"), _number(f.ratio, 2),
-             f"{100 * f.agree / f.pairs:.0f} % of {f.pairs}" if f.pairs else "–", _number(f.tau, 2)] for f in families(results)]
-    return ["## By family", "", "The ratio is the geometric mean of predicted over measured; tau is Kendall's rank correlation.", "",
+    rows = [[f.name, f.hardware, f"{f.run} of {f.cases}", _number(f.mape, 1, " %"), _number(f.median, 1, " %"),
+             _number(f.ratio, 2),
+             f"{100 * f.agree / f.pairs:.0f} % of {f.pairs}" if f.pairs else "–", _number(f.tau, 2)]
+            for f in families(results)]
+    return ["## By family", "", "The ratio is the geometric mean of predicted over measured; tau is "
+                                "Kendall's rank correlation.", "",
             *_table(["family", "chip", "cases", "MAPE", "median", "ratio", "sign agreement", "tau"], rows)]
 
 
 def _profiles(profiles: Sequence[ProfileResult], pictures: dict[str, str]) -> list[str]:
     if not profiles:
         return []
-    rows = [[p.name, f"{p.measured_us:.1f}", f"{p.predicted_us:.1f}", f"{100 * (p.predicted_us / p.measured_us - 1):+.1f} %",
+    rows = [[p.name, f"{p.measured_us:.1f}", f"{p.predicted_us:.1f}",
+             f"{100 * (p.predicted_us / p.measured_us - 1):+.1f} %",
              *(f"{m:.1f} / {q:.1f}" for m, q in (p.busy_us[e] for e in TARGETS))] for p in profiles]
-    lines = ["## Real profiles", "", "Totals in microseconds; engines: busy time measured / predicted (union of the intervals of the kernel's instructions).", "",
+    lines = ["## Real profiles", "", "Totals in microseconds; engines: busy time measured / predicted (union of the "
+                                     "intervals of the kernel's instructions).", "",
              *_table(["profile", "measured", "predicted", "error", *TARGETS], rows),
-             "Weighted error of the busy times: " + ", ".join(f"{e} {wape(list(profiles), e):.1f} % (target {t} %)" for e, t in TARGETS.items()) + ".", ""]
+             "Weighted error of the busy times: " + ", ".join(f"{e} {wape(list(profiles), e):.1f} % (target {t} %)"
+                                                              for e, t in TARGETS.items()) + ".", ""]
     for p in profiles:
         if p.name in pictures:
             lines += [f"![{p.name}]({pictures[p.name]})", ""]
@@ -80,7 +91,8 @@ def _profiles(profiles: Sequence[ProfileResult], pictures: dict[str, str]) -> li
         rows.append([f"{engine} {opcode}", str(sum(o.measured for o in mine)), str(sum(o.predicted for o in mine)),
                      _number(error[len(error) // 2], 1, " %") if error else "–",
                      f"{sorted(starts)[len(starts) // 2] / 1000:.2f} µs" if starts else "–"])
-    return [*lines, "Instructions by opcode over the profiles: counts, error of the median duration, and how far apart the starts of the k-th "
+    return [*lines, "Instructions by opcode over the profiles: counts, error of the median duration, and how far apart "
+                    "the starts of the k-th "
             "instruction are (median, where the counts agree).", "",
             *_table(["opcode", "measured", "predicted", "duration", "start"], rows)]
 
@@ -89,20 +101,23 @@ def _worst(results: Sequence[Result]) -> list[str]:
     worst = sorted(absolute(results), key=lambda r: -abs(r.error or 0))[:12]
     rows = [[f"{r.case.kernel} {r.case.variant}", r.case.hardware, f"{r.case.measured_us:.1f}", f"{r.predicted_us:.1f}",
              f"{100 * (r.error or 0):+.0f} %", r.case.quality, "; ".join(r.outside[:2]) or "–"] for r in worst]
-    return ["## Worst cases", "", *_table(["kernel", "chip", "measured µs", "predicted µs", "error", "figure", "outside calibration"], rows)]
+    return ["## Worst cases", "",
+            *_table(["kernel", "chip", "measured µs", "predicted µs", "error", "figure", "outside calibration"], rows)]
 
 
 def _failures(results: Sequence[Result]) -> list[str]:
     failed = [r for r in results if r.failure]
     if not failed:
         return []
-    return ["## Not run", "", *(f"- {r.case.id} {r.case.kernel} {r.case.variant}: {r.failure[:200]}" for r in failed), ""]
+    return ["## Not run", "", *(f"- {r.case.id} {r.case.kernel} {r.case.variant}: {r.failure[:200]}" for r in failed),
+            ""]
 
 
 def _cases(results: Sequence[Result]) -> list[str]:
     rows = [[r.case.id, r.case.family, r.case.hardware, str(r.case.cores), r.case.kind, f"{r.case.measured_us:.1f}",
              _number(r.predicted_us), f"{100 * r.error:+.1f} %" if r.error is not None else "–", r.case.quality,
              "outside" if r.outside else ""] for r in results]
-    return ["## All cases", "", "Times in microseconds; the kinds of measurement are told apart in docs/mechanisms.md. *outside*: some instruction of the case "
+    return ["## All cases", "", "Times in microseconds; the kinds of measurement are told apart in docs/mechanisms.md. "
+                                "*outside*: some instruction of the case "
             "has a cost that was never measured on the chip.", "",
             *_table(["case", "family", "chip", "cores", "kind", "measured", "predicted", "error", "figure", ""], rows)]

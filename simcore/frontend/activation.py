@@ -1,7 +1,7 @@
 """Putting simcore's modules under the names kernels import (`nki`, `neuronxcc.nki`), and taking them away again.
 
-Nothing called `nki` is ever installed.  Where the vendor's package is installed too, simcore's modules stand in front of it
-while active, and the vendor's come back afterwards.
+Nothing called `nki` is ever installed.  Where the vendor's package is installed too, simcore's modules stand in front
+of it while active, and the vendor's come back afterwards.
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ def register_move(dst: Register, src=None, imm=None) -> NkiInstruction:
     source = imm if src is None else src
     _check_register("register_move", dst)
     if isinstance(source, Tensor):
-        raise NkiValidationError("nisa.register_move takes an integer or a register; read a tile with nisa.register_load", site=state.user_site())
+        raise NkiValidationError("nisa.register_move takes an integer or a register; read a tile "
+                                 "with nisa.register_load", site=state.user_site())
     dst.known = source.known if isinstance(source, Register) else wrap(int(source))
     return nisa.register_move()
 
@@ -67,7 +68,8 @@ def wrap(value: int) -> int:
 
 def _check_register(what: str, register) -> None:
     if not isinstance(register, Register):
-        raise NkiValidationError(f"nisa.{what} needs a register from nisa.register_alloc, not {type(register).__name__}", site=state.user_site(2))
+        raise NkiValidationError(f"nisa.{what} needs a register from nisa.register_alloc, not "
+                                 f"{type(register).__name__}", site=state.user_site(2))
     if register.frozen:
         raise NkiValidationError(f"nisa.{what}: a loop variable cannot be written", site=state.user_site(2))
 
@@ -104,7 +106,8 @@ def while_loop(init, body_fun: Callable) -> None:
         nisa._branch()
         following = body_fun(register)
         if following is None:
-            raise KernelError("nl.while_loop: the body must return the register that the loop tests next", site=state.user_site())
+            raise KernelError("nl.while_loop: the body must return the register that the loop tests next",
+                              site=state.user_site())
         register = following
 
 
@@ -128,7 +131,8 @@ def _meeting(what: str):
     rec = state.current(f"nisa.{what}")
     programs = rec.programs
     if programs.cores < 2:
-        raise KernelError(f"nisa.{what} needs the two cores of LNC=2; launch the kernel as kernel[2](...)", site=state.user_site(2))
+        raise KernelError(f"nisa.{what} needs the two cores of LNC=2; launch the kernel as kernel[2](...)",
+                          site=state.user_site(2))
     return rec, programs, programs.current.number // programs.cores
 
 
@@ -140,7 +144,8 @@ def core_barrier(data: Tensor, cores, engine=Engine.gpsimd, name=None) -> None:
     def meet(arrived: dict) -> None:
         signals, waits = [], []
         for number, (tensor, both, on, label, site) in sorted(arrived.items()):
-            signals.append(_record(programs, number, site, lambda t=tensor, b=both, e=on, n=label: nisa.core_barrier(t, b, e, name=n)))
+            signals.append(_record(programs, number, site,
+                                   lambda t=tensor, b=both, e=on, n=label: nisa.core_barrier(t, b, e, name=n)))
         for number, (tensor, _, on, _, site) in sorted(arrived.items()):
             waits.append(_record(programs, number, site, lambda t=tensor, e=on: nisa._core_barrier_wait(t, e)))
         rec.order.extend((s, w) for i, s in enumerate(signals) for j, w in enumerate(waits) if i != j)
@@ -149,7 +154,8 @@ def core_barrier(data: Tensor, cores, engine=Engine.gpsimd, name=None) -> None:
     programs.meet(("core_barrier", pair), here, programs.cores, meet)
 
 
-def sendrecv(src: Tensor, dst: Tensor, send_to_rank, recv_from_rank, pipe_id, dma_engine=DmaEngine.dma, use_gpsimd_dma=None, name=None) -> None:
+def sendrecv(src: Tensor, dst: Tensor, send_to_rank, recv_from_rank, pipe_id, dma_engine=DmaEngine.dma,
+             use_gpsimd_dma=None, name=None) -> None:
     """Exchange tiles: src goes to the other core's dst, dst receives the other core's src."""
     rec, programs, pair = _meeting("sendrecv")
     if use_gpsimd_dma is not None:
@@ -161,7 +167,8 @@ def sendrecv(src: Tensor, dst: Tensor, send_to_rank, recv_from_rank, pipe_id, dm
         ranks = {number % programs.cores: given for number, given in arrived.items()}
         for rank, given in ranks.items():
             if ranks[given[2]][3] != rank:
-                raise KernelError(f"nisa.sendrecv with pipe_id {pipe_id}: core {rank} sends to core {given[2]}, which receives from core {ranks[given[2]][3]}",
+                raise KernelError(f"nisa.sendrecv with pipe_id {pipe_id}: core {rank} sends to core {given[2]}, which "
+                                  f"receives from core {ranks[given[2]][3]}",
                                   site=given[6])
         values = {rank: np.array(given[0].read()) for rank, given in ranks.items()} if rec.values else {}
         numbers = []

@@ -1,8 +1,8 @@
 """Functions of `nisa`, generated from the instruction table.
 
 Recording an instruction is the hot path of a capture.  The generated function does three things: look up the variant by
-the identity of its layouts and arguments, note the line that called, and note the regions touched.  Everything else (checks,
-messages, conversions) happens once per variant, in `_new_variant`.
+the identity of its layouts and arguments, note the line that called, and note the regions touched.  Everything else
+(checks, messages, conversions) happens once per variant, in `_new_variant`.
 """
 
 from __future__ import annotations
@@ -143,13 +143,15 @@ def _new_variant(rec: Recorder, row: Row, args: tuple, key) -> Variant:
             raise NkiValidationError(f"nisa.{row.name}: {p.name} must be a tile, not {_describe(value)}")
     plain = (*operands, *many)
     tensors = [args[i] for i in present] + (list(args[row.many]) if row.many is not None else [])
-    index = [Operand(f"{o.name}.index", "r", tile.layout) for o, t in zip(plain, tensors, strict=True) for tile in _addresses(t)]
+    index = [Operand(f"{o.name}.index", "r", tile.layout) for o, t in zip(plain, tensors, strict=True)
+             for tile in _addresses(t)]
     v = Variant(row, len(rec.variant_list), (*plain, *index), params, tuple(present))
     v.indexed = len(index)
     v.engine = choose_engine(v)
     for check in row.check_fns:
         check(v)
-    v.resets_psum = tuple(i for i, o in zip(present, operands, strict=True) if "w" in o.access and o.layout.buffer is psum
+    v.resets_psum = tuple(i for i, o in zip(present, operands, strict=True) if "w" in o.access
+                          and o.layout.buffer is psum
                           and row.name not in ("nc_matmul", "nc_matmul_mx"))
     rec.variant_list.append(v)
     if key is not None:
@@ -237,7 +239,8 @@ def make(row: Row) -> Callable:
     names = [p.name for p in row.params]
     defaults = {f"_d{i}": p.default for i, p in enumerate(row.params)}
     empty = row.signature.empty
-    signature = ", ".join(n if p.default is empty else f"{n}=_d{i}" for i, (n, p) in enumerate(zip(names, row.params, strict=True)))
+    signature = ", ".join(n if p.default is empty else f"{n}=_d{i}"
+                          for i, (n, p) in enumerate(zip(names, row.params, strict=True)))
     parts = []
     for n, p in zip(names, row.params, strict=True):
         if p.access is None:
@@ -266,8 +269,8 @@ def {row.name}({signature}{comma}name=None, **extra):
         return _first(rec, _row, {args}, name)
     return _emit(rec, v, {args}, name)
 """
-    space = {"_row": row, "_state": state, "_Tensor": Tensor, "_emit": emit, "_first": _first, "_resolve": row.resolve_fn,
-             "_unknown": _unknown_argument, **defaults}
+    space = {"_row": row, "_state": state, "_Tensor": Tensor, "_emit": emit, "_first": _first,
+             "_resolve": row.resolve_fn, "_unknown": _unknown_argument, **defaults}
     exec(compile(source, f"<simcore nisa.{row.name}>", "exec"), space)
     function = space[row.name]
     function.__doc__ = row.doc

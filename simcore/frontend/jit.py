@@ -66,7 +66,8 @@ class Kernel:
         from simcore.frontend.activation import activate
 
         with activate():
-            trace = cap.record(self.function, args, kwargs, Launch.of(self.grid if self.grid is not None else self.options.get("grid"), settings.lnc))
+            trace = cap.record(self.function, args, kwargs, Launch.of(self.grid if self.grid is not None
+                                                                      else self.options.get("grid"), settings.lnc))
         if settings.on_trace is not None:
             settings.on_trace(trace)
         return trace.outputs

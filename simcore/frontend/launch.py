@@ -92,21 +92,23 @@ def check_target(target: str) -> str:
     if target not in TARGETS:
         from simcore.errors import nearest
 
-        raise UsageError(f"there is no target {target!r}; choose one of {', '.join(TARGETS)}.{nearest(target, TARGETS)}")
+        raise UsageError(f"there is no target {target!r}; choose one of "
+                         f"{', '.join(TARGETS)}.{nearest(target, TARGETS)}")
     return target
 
 
-def capture(kernel: Callable, *args, target: str | None = None, values: bool | None = None, lnc: int | None = None, grid=None,
-            **kwargs) -> Trace:
+def capture(kernel: Callable, *args, target: str | None = None, values: bool | None = None, lnc: int | None = None,
+            grid=None, **kwargs) -> Trace:
     """Run a kernel and return its Trace.
 
     kernel  a function, jit-decorated or plain, or a subscripted kernel (`kernel[2]`)
     args    NumPy arrays, torch tensors, or TensorSpec (shape and dtype only); everything else is handed on as it is
-    values  compute the values (outputs in `trace.outputs`); False records what is needed for timing only and allocates nothing
+    values  compute the values (outputs in `trace.outputs`); False records what is needed for timing only and allocates
+            nothing
     lnc     physical cores the launch uses (1 or 2); grid: a launch grid of the older dialect
 
-    Raises KernelError (with the kernel's line) when the kernel breaks a rule of the language or the chip, ValueNeeded when
-    control flow depends on a value in a timing-only run, and whatever the kernel itself raises.
+    Raises KernelError (with the kernel's line) when the kernel breaks a rule of the language or the chip, ValueNeeded
+    when control flow depends on a value in a timing-only run, and whatever the kernel itself raises.
     """
     from simcore.frontend.activation import activate
     from simcore.frontend.jit import Launch, unwrap
@@ -138,7 +140,8 @@ def record(function: Callable, args: tuple, kwargs: dict, launch) -> Trace:
         inputs.write_back()
         name = getattr(function, "__name__", "kernel")
         shapes = ", ".join(repr(a.layout).split("@")[0] for a in inputs.tensors)
-        return rec.trace(name, outputs=outputs, sources=_sources(rec), cores=launch.cores, info={"inputs": shapes, "dialect": getattr(function, "dialect", "nki")})
+        return rec.trace(name, outputs=outputs, sources=_sources(rec), cores=launch.cores,
+                         info={"inputs": shapes, "dialect": getattr(function, "dialect", "nki")})
     finally:
         state.begin(before)
         rec.core = 0
@@ -167,7 +170,8 @@ class Inputs:
     def positional(self, function: Callable, args: tuple) -> tuple:
         """Positional arguments, named as the kernel's parameters."""
         try:
-            names = [p.name for p in inspect.signature(function).parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD]
+            names = [p.name for p in inspect.signature(function).parameters.values()
+                     if p.kind <= p.POSITIONAL_OR_KEYWORD]
         except (TypeError, ValueError):
             names = []
         return tuple(self.convert(v, names[i] if i < len(names) else f"arg{i}") for i, v in enumerate(args))
@@ -253,7 +257,8 @@ class Inputs:
             array = np.ascontiguousarray(value.read())
             return self._to_torch(array) if self.torch is not None else array
         if isinstance(value, tuple | list):
-            return type(value)(self.outputs(v) for v in value) if not hasattr(value, "_fields") else type(value)(*(self.outputs(v) for v in value))
+            return (type(value)(self.outputs(v) for v in value) if not hasattr(value, "_fields")
+                    else type(value)(*(self.outputs(v) for v in value)))
         if isinstance(value, dict):
             return {k: self.outputs(v) for k, v in value.items()}
         convert = getattr(value, "__nki_tensor__", None)
@@ -333,14 +338,17 @@ def _tile_layout(shape, dtype, buffer, what: str):
         raise KernelError(f"{what}: shape {shape} has a negative size")
     if buffer.on_chip:
         if len(shape) < 2:
-            raise KernelError(f"{what}: a tile in {buffer.value} needs a partition and a free dimension; shape {shape} has {len(shape)}")
+            raise KernelError(f"{what}: a tile in {buffer.value} needs a partition and a free dimension; shape "
+                              f"{shape} has {len(shape)}")
         if shape[0] > PARTITIONS:
-            raise KernelError(f"{what}: a tile in {buffer.value} has at most {PARTITIONS} partitions; shape {shape} asks for {shape[0]}")
+            raise KernelError(f"{what}: a tile in {buffer.value} has at most {PARTITIONS} partitions; shape "
+                              f"{shape} asks for {shape[0]}")
     return layout(shape, row_major(shape), dt, buffer)
 
 
 def _storage(rec, name, view, address, site) -> Storage:
-    storage = rec.new_storage(name, view.shape, view.dtype, view.buffer, address=None if address is None else _address(address), site=site)
+    storage = rec.new_storage(name, view.shape, view.dtype, view.buffer, address=None if address is None
+                              else _address(address), site=site)
     if rec.values:
         storage.allocate()
     return storage

@@ -1,8 +1,8 @@
 """The programs of one launch.
 
-A launch runs its function once per program.  Programs on different cores (LNC=2) meet at barriers and exchanges, so each
-runs in a thread of its own, but only one runs at a time: a program keeps the turn until it waits for the others or ends.
-The order of turns is fixed, so the same launch records the same trace.
+A launch runs its function once per program.  Programs on different cores (LNC=2) meet at barriers and exchanges, so
+each runs in a thread of its own, but only one runs at a time: a program keeps the turn until it waits for the others or
+ends. The order of turns is fixed, so the same launch records the same trace.
 """
 
 from __future__ import annotations
@@ -56,9 +56,11 @@ class Programs:
         while not all(p.done for p in self.programs):
             ready = [p for p in self.programs if not p.done and (p.waiting is None or self._met(p.waiting))]
             if not ready:
-                stuck = ", ".join(f"program {p.number} at its {p.waiting[1]}. {p.waiting[0][0]}" for p in self.programs if not p.done)
+                stuck = ", ".join(f"program {p.number} at its {p.waiting[1]}. {p.waiting[0][0]}" for p in self.programs
+                                  if not p.done)
                 self._stop()
-                raise KernelError(f"the programs wait for each other and none can go on: {stuck}; every core must reach the same "
+                raise KernelError(f"the programs wait for each other and none can go on: {stuck}; every "
+                                  "core must reach the same "
                                   "core_barrier and sendrecv calls")
             p = ready[0]
             self.current, p.waiting = p, None
@@ -94,7 +96,8 @@ class Programs:
     def _expected(self, key) -> int:
         return key[2] if isinstance(key, tuple) and len(key) > 2 else len(self.programs)
 
-    def meet(self, key, payload=None, members: int | None = None, then: Callable[[dict], None] | None = None) -> dict[int, Any]:
+    def meet(self, key, payload=None, members: int | None = None,
+             then: Callable[[dict], None] | None = None) -> dict[int, Any]:
         """Wait until `members` programs have come to the same key (all, by default); returns what each brought.
 
         then  called once, by the last to arrive, with what each brought by its program's number

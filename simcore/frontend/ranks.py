@@ -1,7 +1,8 @@
 """Several ranks of a collective on one machine.
 
-Each rank is a launch of its own: own recorder, own memory, own trace.  Ranks run in threads that take turns, as the programs
-of a launch do: a rank keeps the turn until it waits for others in a collective or ends, so a run is deterministic.
+Each rank is a launch of its own: own recorder, own memory, own trace.  Ranks run in threads that take turns, as the
+programs of a launch do: a rank keeps the turn until it waits for others in a collective or ends, so a run is
+deterministic.
 """
 
 from __future__ import annotations
@@ -42,11 +43,13 @@ class World:
         for rank in range(self.ranks):
             threading.Thread(target=self._thread, args=(rank, launch), daemon=True, name=f"rank {rank}").start()
         while not all(self.done):
-            ready = [r for r in range(self.ranks) if not self.done[r] and (self.waiting[r] is None or self._met(self.waiting[r]))]
+            ready = [r for r in range(self.ranks) if not self.done[r]
+                     and (self.waiting[r] is None or self._met(self.waiting[r]))]
             if not ready:
                 stuck = ", ".join(f"rank {r} at {self.waiting[r][0][0]}" for r in range(self.ranks) if not self.done[r])
                 self._stop()
-                raise KernelError(f"the ranks wait for each other and none can go on: {stuck}; every rank of a group must reach the same collectives")
+                raise KernelError(f"the ranks wait for each other and none can go on: {stuck}; every rank of a group "
+                                  "must reach the same collectives")
             rank = ready[0]
             self.waiting[rank] = None
             self.turns[rank].release()
@@ -97,11 +100,12 @@ class World:
             raise KernelError("another rank failed")
 
 
-def capture_ranks(kernel: Callable, inputs: Sequence[Any] | Callable[[int], Any], ranks: int | None = None, *, target: str | None = None,
-                  values: bool | None = None, lnc: int | None = None) -> list[Trace]:
+def capture_ranks(kernel: Callable, inputs: Sequence[Any] | Callable[[int], Any], ranks: int | None = None, *,
+                  target: str | None = None, values: bool | None = None, lnc: int | None = None) -> list[Trace]:
     """Run a kernel on several ranks that exchange data through `nki.collectives`; returns one Trace per rank.
 
-    inputs  what each rank is called with: a sequence of tuples (positional) or dicts (by name), or a function of the rank
+    inputs  what each rank is called with: a sequence of tuples (positional) or dicts (by name), or a function of the
+            rank
     ranks   how many there are; by default as many as inputs
     target, values, lnc  as of `simcore.capture`
     """
@@ -118,7 +122,8 @@ def capture_ranks(kernel: Callable, inputs: Sequence[Any] | Callable[[int], Any]
         one = given[rank]
         return record(function, (), one, shape) if isinstance(one, dict) else record(function, tuple(one), {}, shape)
 
-    settings = Session(check_target(target or session().target), session().values if values is None else values, lnc, None)
+    settings = Session(check_target(target or session().target), session().values if values is None else values, lnc,
+                       None)
     with activate(), use_session(settings):
         traces = World(count).run(launch)
         state.begin(None)

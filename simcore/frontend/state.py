@@ -39,7 +39,8 @@ def begin(rec: Recorder | None) -> Recorder | None:
 def current(what: str) -> Recorder:
     """The recorder, or a sentence saying that `what` works inside a kernel only."""
     if recorder is None:
-        raise KernelError(f"{what} works inside a kernel only; call the kernel through nki.jit, nki.simulate or simcore.capture")
+        raise KernelError(f"{what} works inside a kernel only; call the kernel through nki.jit, "
+                          "nki.simulate or simcore.capture")
     return recorder
 
 
@@ -117,4 +118,5 @@ def assign(region, value) -> None:
     elif isinstance(value, int | float):
         nisa.memset(dst=region, value=value)
     else:
-        raise KernelError(f"a {type(value).__name__} cannot be stored into a tile; use a tile or a number", site=user_site(2))
+        raise KernelError(f"a {type(value).__name__} cannot be stored into a tile; use a tile or a number",
+                          site=user_site(2))

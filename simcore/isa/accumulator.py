@@ -12,7 +12,8 @@ from simcore.isa.operand import like
 from simcore.isa.operators import Operator
 from simcore.isa.table import require
 
-IDENTITY = {"add": 0.0, "subtract": 0.0, "multiply": 1.0, "maximum": -np.inf, "minimum": np.inf, "abs_max": 0.0, "abs_min": np.inf}
+IDENTITY = {"add": 0.0, "subtract": 0.0, "multiply": 1.0, "maximum": -np.inf, "minimum": np.inf, "abs_max": 0.0,
+            "abs_min": np.inf}
 
 
 def command(cmd) -> str:
@@ -32,7 +33,8 @@ def registers(engine: str, partitions: int) -> np.ndarray:
     return found[:partitions]
 
 
-def accumulate(engine: str, values: np.ndarray, cmd: str, op: Operator | None, reduce_res=None, init=None, negate: bool = False) -> None:
+def accumulate(engine: str, values: np.ndarray, cmd: str, op: Operator | None, reduce_res=None, init=None,
+               negate: bool = False) -> None:
     """One step of an engine's accumulator over [partitions, free] results; written to reduce_res where it is given."""
     register = registers(engine, values.shape[0])
     name = "add" if op is None else op.name
@@ -58,7 +60,8 @@ def check_accumulator(v, *, ops: tuple[str, ...], commands: tuple[str, ...]) -> 
     cmd = command(v.params.get("reduce_cmd"))
     require(cmd in commands, f"nisa.{v.name}: reduce_cmd {cmd} is not possible; use one of {', '.join(commands)}")
     res = v.get("reduce_res")
-    require(res is None or res.free == 1, f"nisa.{v.name}: reduce_res must have one element per partition, but has {res and res.free}")
+    require(res is None or res.free == 1, f"nisa.{v.name}: reduce_res must have one element per partition, "
+                                          f"but has {res and res.free}")
     if "reduce_init" in v.params or v.get("reduce_init") is not None:
         given = v.get("reduce_init") is not None or v.params.get("reduce_init") not in (None, 0, 0.0)
         require(cmd == "load_reduce" or not given, f"nisa.{v.name}: reduce_init needs reduce_cmd load_reduce")

@@ -35,7 +35,8 @@ def check_activation(v):
         require(False, f"nisa.{v.name}: bias must be a (P, 1) tile on NeuronCore-v2; a number is possible from v3 on")
     for name in ("scale",):
         lay = v.get(name)
-        require(lay is None or lay.dtype.is_float, f"nisa.{v.name}: {name} must be a float tile, but is {lay and lay.dtype}")
+        require(lay is None or lay.dtype.is_float, f"nisa.{v.name}: {name} must be a float tile, "
+                                                   f"but is {lay and lay.dtype}")
 
 
 def activate(op, data, bias, scale, shape):
@@ -72,7 +73,8 @@ def _(v):
     check_activation(v)
     check_op(v, "reduce_op", names=("add",))
     res = v.get("reduce_res")
-    require(res is None or res.free == 1, f"nisa.activation_reduce: reduce_res must have one element per partition, but has {res and res.free}")
+    require(res is None or res.free == 1, "nisa.activation_reduce: reduce_res must have one element per partition, "
+                                          f"but has {res and res.free}")
 
 
 @activation_reduce.values
@@ -82,12 +84,13 @@ def _(dst, op, data, reduce_op, reduce_res, bias, scale):
     accumulate("scalar", values, "reset_reduce", to_operator(reduce_op), reduce_res)
 
 
-_PAIRS = {("multiply", "add"), ("multiply", "subtract"), ("multiply", "bypass"), ("add", "bypass"), ("subtract", "bypass"),
-          ("bypass", "bypass")}
+_PAIRS = {("multiply", "add"), ("multiply", "subtract"), ("multiply", "bypass"), ("add", "bypass"),
+          ("subtract", "bypass"), ("bypass", "bypass")}
 
 
 @instruction(engines=(SCALAR,), since=4, opcode="ACTIVATE2")
-def activate2(dst: Write, op, data: Read, imm0: ReadOrScalar, imm1: ReadOrScalar, op0, op1, relu_param: ReadOrScalar = 0.0, reverse0=False,
+def activate2(dst: Write, op, data: Read, imm0: ReadOrScalar, imm1: ReadOrScalar, op0, op1,
+              relu_param: ReadOrScalar = 0.0, reverse0=False,
               reverse1=False, reduce_op=None, reduce_res: WriteOrNone = None, reduce_cmd=ReduceCmd.idle):
     """dst = op((data op0 imm0) op1 imm1), with a running reduction beside it."""
 
@@ -99,12 +102,15 @@ def _(v):
     check_op(v, "op", kinds=("activation", "unary"))
     check_per_partition(v, "imm0", "imm1", "relu_param")
     pair = tuple(getattr(to_operator(v.params[n]), "name", "bypass") for n in ("op0", "op1"))
-    require(pair in _PAIRS, f"nisa.activate2: (op0, op1) = {pair} is not possible; use one of {', '.join('/'.join(p) for p in sorted(_PAIRS))}")
+    require(pair in _PAIRS, f"nisa.activate2: (op0, op1) = {pair} is not possible; use one of "
+                            f"{', '.join('/'.join(p) for p in sorted(_PAIRS))}")
     for i, name in enumerate(pair):
         require(name != "bypass" or not v.params[f"reverse{i}"], f"nisa.activate2: reverse{i} needs op{i}")
     a, b = v.get("imm0"), v.get("imm1")
-    require(a is None or b is None or a.dtype is b.dtype, "nisa.activate2: imm0 and imm1 must have one dtype when both are tiles")
-    check_accumulator(v, ops=("add", "maximum", "minimum", "abs_max", "abs_min"), commands=("idle", "reset", "reduce", "reset_reduce"))
+    require(a is None or b is None or a.dtype is b.dtype, "nisa.activate2: imm0 and imm1 must have one "
+                                                          "dtype when both are tiles")
+    check_accumulator(v, ops=("add", "maximum", "minimum", "abs_max", "abs_min"),
+                      commands=("idle", "reset", "reduce", "reset_reduce"))
 
 
 @activate2.values

@@ -12,9 +12,11 @@ from simcore.tensor import psum
 
 def _check_memory(v) -> None:
     buffers = {o.layout.on_chip for o in v.operands}
-    require(len(buffers) == 1, f"nki.collectives.{v.name.lstrip('_')}: sources and destinations must all be in HBM or all in SBUF")
+    require(len(buffers) == 1, f"nki.collectives.{v.name.lstrip('_')}: sources and destinations must all "
+                               "be in HBM or all in SBUF")
     for o in v.operands:
-        require(o.layout.buffer is not psum, f"nki.collectives.{v.name.lstrip('_')}: {o.name} is in PSUM, which DMA cannot reach")
+        require(o.layout.buffer is not psum, f"nki.collectives.{v.name.lstrip('_')}: {o.name} is in "
+                                             "PSUM, which DMA cannot reach")
 
 
 def _check_reduce(v) -> None:
@@ -26,7 +28,8 @@ def _check_reduce(v) -> None:
 def _sizes(v, factor_src: int, factor_dst: int, text: str) -> None:
     src, dst = v["src"].size, v["dst"].size
     require(src * factor_src == dst * factor_dst,
-            f"nki.collectives.{v.name.lstrip('_')}: source has {src} elements, destination {dst}; {text} in a group of {len(v.params['group'])}")
+            f"nki.collectives.{v.name.lstrip('_')}: source has {src} elements, destination {dst}; {text} in a group of "
+            f"{len(v.params['group'])}")
 
 
 @instruction(engines=(DMA,), opcode="ALL_REDUCE")
@@ -51,7 +54,8 @@ def _(v):
     _check_memory(v)
     _sizes(v, len(v.params["group"]), 1, "the destination holds all sources")
     require(v.params["dim"] in ((0, 1) if v["src"].on_chip else (0,)),
-            f"nki.collectives.all_gather: collective_dim {v.params['dim']} is not possible here; use 0 (0 or 1 in SBUF)")
+            f"nki.collectives.all_gather: collective_dim {v.params['dim']} is not possible "
+            "here; use 0 (0 or 1 in SBUF)")
 
 
 @instruction(engines=(DMA,), opcode="REDUCE_SCATTER")
@@ -64,7 +68,8 @@ def _(v):
     _check_memory(v)
     _check_reduce(v)
     _sizes(v, 1, len(v.params["group"]), "the destination holds one part")
-    require(v.params["dim"] == 0, f"nki.collectives.reduce_scatter: collective_dim {v.params['dim']} is not possible; use 0")
+    require(v.params["dim"] == 0, f"nki.collectives.reduce_scatter: collective_dim {v.params['dim']} "
+                                  "is not possible; use 0")
 
 
 @instruction(engines=(DMA,), opcode="ALL_TO_ALL")
@@ -77,7 +82,8 @@ def _(v):
     _check_memory(v)
     require(not v["src"].on_chip, "nki.collectives.all_to_all: tensors must be in HBM")
     _sizes(v, 1, 1, "they must be equal")
-    require(v.params["dim"] == 0, f"nki.collectives.all_to_all: collective_dim {v.params['dim']} is not possible; use 0")
+    require(v.params["dim"] == 0, f"nki.collectives.all_to_all: collective_dim {v.params['dim']} "
+                                  "is not possible; use 0")
 
 
 @instruction(engines=(DMA,), opcode="VARIABLE_EXCHANGE")
@@ -87,8 +93,10 @@ def _exchange_v(src: Read, dst: Write, metadata: Read, group, kind):
 
 @_exchange_v.check
 def _(v):
-    require(not v["src"].on_chip and not v["dst"].on_chip, f"nki.collectives.{v.params['kind']}: source and destination must be in HBM")
-    require(v["metadata"].dtype == "uint32", f"nki.collectives.{v.params['kind']}: metadata_tensor must be uint32, but is {v['metadata'].dtype}")
+    require(not v["src"].on_chip and not v["dst"].on_chip, f"nki.collectives.{v.params['kind']}: source and "
+                                                           "destination must be in HBM")
+    require(v["metadata"].dtype == "uint32", f"nki.collectives.{v.params['kind']}: metadata_tensor must be uint32, but "
+                                             f"is {v['metadata'].dtype}")
 
 
 @instruction(engines=(DMA,), opcode="COLLECTIVE_PERMUTE")

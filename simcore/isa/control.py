@@ -1,7 +1,7 @@
 """Instructions of the sequencers: registers, loops, barriers and exchanges between the two cores of a launch.
 
-Registers are virtual: the compiler keeps them on the engines that need them.  Their rows carry tensors only; the front end
-(frontend/control.py) moves the values, because a register is not a tensor.
+Registers are virtual: the compiler keeps them on the engines that need them.  Their rows carry tensors only; the front
+end (frontend/control.py) moves the values, because a register is not a tensor.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def core_barrier(data: Read, cores, engine=Engine.gpsimd):
 @core_barrier.check
 def _(v):
     require(tuple(v.params["cores"]) == (0, 1), f"nisa.core_barrier: cores must be (0, 1), not {v.params['cores']}")
-    require(v["data"].buffer is shared_hbm, f"nisa.core_barrier: data must be in shared HBM, but is in {v['data'].buffer.value}")
+    require(v["data"].buffer is shared_hbm, "nisa.core_barrier: data must be in shared HBM, but is in "
+                                            f"{v['data'].buffer.value}")
 
 
 @core_barrier.values
@@ -112,7 +113,8 @@ def _(v):
         require(v.params[name] in (0, 1), f"nisa.sendrecv: {name} must be 0 or 1, not {v.params[name]!r}")
     if getattr(v.params["dma_engine"], "name", "") == "gpsimd_dma":
         size, limit = src.free * src.dtype.itemsize, _GPSIMD_LIMIT[src.dtype.itemsize]
-        require(size <= limit, f"nisa.sendrecv: {size} bytes per partition of {src.dtype} exceed the {limit} that gpsimd_dma can carry")
+        require(size <= limit, f"nisa.sendrecv: {size} bytes per partition of {src.dtype} exceed the {limit} "
+                               "that gpsimd_dma can carry")
 
 
 @sendrecv.values

@@ -34,19 +34,23 @@ def skips(oob_mode) -> bool:
 
 
 @instruction(engines=(DMA,), opcode="DMA_DIRECT2D")
-def dma_copy(dst: Write, src: Read, priority=None, oob_mode=OobMode.error, dge_mode=DgeMode.unknown, engine=Engine.unknown, dst_rmw_op=None):
+def dma_copy(dst: Write, src: Read, priority=None, oob_mode=OobMode.error, dge_mode=DgeMode.unknown,
+             engine=Engine.unknown, dst_rmw_op=None):
     """dst = src between HBM and SBUF, in row-major order of each side's own shape; dtypes convert through float32."""
 
 
 @dma_copy.check
 def _(v):
     dst, src = v["dst"], v["src"]
-    require(dst.size == src.size, f"nisa.dma_copy: dst has {dst.size} elements {dst.shape}, src has {src.size} {src.shape}")
+    require(dst.size == src.size, f"nisa.dma_copy: dst has {dst.size} elements {dst.shape}, src "
+                                  f"has {src.size} {src.shape}")
     for o in v.operands:
-        require(o.layout.buffer is not psum, f"nisa.dma_copy: {o.name} is in PSUM, which DMA cannot reach; copy it to SBUF with nisa.tensor_copy first")
+        require(o.layout.buffer is not psum, f"nisa.dma_copy: {o.name} is in PSUM, which DMA cannot reach; copy it to "
+                                             "SBUF with nisa.tensor_copy first")
     check_dma(v)
     if getattr(v.params["dge_mode"], "name", "") == "hwdge":
-        require(dst.indirect != "vector" and src.indirect != "vector", "nisa.dma_copy: indirect access needs dge_mode swdge or unknown")
+        require(dst.indirect != "vector" and src.indirect != "vector",
+                "nisa.dma_copy: indirect access needs dge_mode swdge or unknown")
 
 
 def check_dma(v):
@@ -57,8 +61,10 @@ def check_dma(v):
     require(priority is None or generation() >= 4, f"nisa.{v.name}: priority needs NeuronCore-v4")
     require(priority is None or priority in (0, 1, 2, 3), f"nisa.{v.name}: priority is {priority}; 0 to 3 are possible")
     queue = v.params.get("engine", Engine.unknown)
-    require(queue in (None, Engine.unknown) or (hardware and queue in (Engine.sync, Engine.scalar)) or (not hardware and queue in (Engine.dma, Engine.gpsimd)),
-            f"nisa.{v.name}: engine {getattr(queue, 'name', queue)} is not possible; sync or scalar are, with dge_mode hwdge")
+    require(queue in (None, Engine.unknown) or (hardware and queue in (Engine.sync, Engine.scalar))
+            or (not hardware and queue in (Engine.dma, Engine.gpsimd)),
+            f"nisa.{v.name}: engine {getattr(queue, 'name', queue)} is not possible; sync or scalar "
+            "are, with dge_mode hwdge")
 
 
 @dma_copy.values
@@ -70,7 +76,8 @@ def _(dst, src, oob_mode, dst_rmw_op):
         old = dst.index.read(dst, skip) if dst.index is not None else dst.array()
         values = op.apply(old.astype(np.float32).reshape(-1), values.astype(np.float32).reshape(-1))
     elif values.dtype != dst.dtype.np:
-        values = cast(values.astype(np.float32) if values.dtype.kind not in "iu" or dst.dtype.is_float else values, dst.dtype)
+        values = cast(values.astype(np.float32) if values.dtype.kind not in "iu" or dst.dtype.is_float else values,
+                      dst.dtype)
     if dst.index is not None:
         if skip and src.index is not None:
             values = _merge_skipped(dst, src, values)
@@ -101,11 +108,14 @@ _AXES = {2: (1, 0), 3: (2, 1, 0), 4: (3, 1, 2, 0)}
 @dma_transpose.check
 def _(v):
     src, dst, axes = v["src"], v["dst"], v.params["axes"]
-    require(len(src.shape) in _AXES, f"nisa.dma_transpose: src has {len(src.shape)} dimensions; 2, 3 and 4 are possible")
+    require(len(src.shape) in _AXES, f"nisa.dma_transpose: src has {len(src.shape)} dimensions; "
+                                     "2, 3 and 4 are possible")
     if axes is not None:
-        require(tuple(axes) == _AXES[len(src.shape)], f"nisa.dma_transpose: axes {tuple(axes)} is not possible; use {_AXES[len(src.shape)]}")
+        require(tuple(axes) == _AXES[len(src.shape)], f"nisa.dma_transpose: axes {tuple(axes)} is not possible; use "
+                                                      f"{_AXES[len(src.shape)]}")
     check_dma(v)
-    require(dst.size == src.size, f"nisa.dma_transpose: dst has {dst.size} elements {dst.shape}, src has {src.size} {src.shape}")
+    require(dst.size == src.size, f"nisa.dma_transpose: dst has {dst.size} elements {dst.shape}, src "
+                                  f"has {src.size} {src.shape}")
     for o in v.operands:
         require(o.layout.buffer is not psum, f"nisa.dma_transpose: {o.name} is in PSUM, which DMA cannot reach")
 
@@ -114,7 +124,8 @@ def _(v):
 def _(dst, src, oob_mode):
     values = src.index.read(src, skips(oob_mode)) if src.index is not None else src.array()
     values = values.transpose(_AXES[values.ndim])
-    dst.write(cast(values.astype(np.float32), dst.dtype) if values.dtype != dst.dtype.np else np.ascontiguousarray(values))
+    dst.write(cast(values.astype(np.float32), dst.dtype) if values.dtype != dst.dtype.np
+              else np.ascontiguousarray(values))
 
 
 @instruction(engines=(DMA,), opcode="DMA_COMPUTE")
@@ -134,12 +145,15 @@ def _(v):
     srcs = [o for o in v.operands if o.name.startswith("srcs") and not o.name.endswith(".index")]
     require(1 <= len(srcs) <= 16, f"nisa.dma_compute: {len(srcs)} sources; 1 to 16 are possible")
     for o in srcs:
-        require(o.layout.size == v["dst"].size, f"nisa.dma_compute: {o.name} has {o.layout.size} elements, dst has {v['dst'].size}")
+        require(o.layout.size == v["dst"].size, f"nisa.dma_compute: {o.name} has {o.layout.size} elements, "
+                                                f"dst has {v['dst'].size}")
     require(to_operator(v.params["reduce_op"]) is to_operator("add"), "nisa.dma_compute: reduce_op must be nl.add")
     scales = v.params["scales"]
-    require(scales is None or all(float(s) == 1.0 for s in scales), f"nisa.dma_compute: scales must all be 1.0, not {scales}")
+    require(scales is None or all(float(s) == 1.0 for s in scales),
+            f"nisa.dma_compute: scales must all be 1.0, not {scales}")
     indirect = any(o.layout.indirect == "vector" for o in v.operands)
-    require(not indirect or len(srcs) == 2, f"nisa.dma_compute: {len(srcs)} sources with run-time rows; exactly 2 are possible")
+    require(not indirect or len(srcs) == 2, f"nisa.dma_compute: {len(srcs)} sources with run-time "
+                                            "rows; exactly 2 are possible")
 
 
 @dma_compute.values
@@ -147,7 +161,8 @@ def _(dst, srcs, oob_mode):
     skip = skips(oob_mode)
     total = None
     for src in srcs:
-        values = (src.index.read(src, skip) if src.index is not None else src.array()).astype(np.float32).reshape(dst.shape)
+        values = (src.index.read(src, skip) if src.index is not None
+                  else src.array()).astype(np.float32).reshape(dst.shape)
         total = values if total is None else total + values
     if dst.index is not None:
         dst.index.write(dst, total, skip)
@@ -168,7 +183,8 @@ def _(v):
             "nisa.tensor_copy: the Scalar engine cannot copy on NeuronCore-v2; use nisa.activation with op=nl.copy")
     if v.engine is GPSIMD:
         for o in v.operands:
-            require(o.layout.buffer is sbuf, f"nisa.tensor_copy: GpSimd cannot reach PSUM, where {o.name} is; use the Vector or Scalar engine")
+            require(o.layout.buffer is sbuf, f"nisa.tensor_copy: GpSimd cannot reach PSUM, where {o.name} is; use the "
+                                             "Vector or Scalar engine")
 
 
 @tensor_copy.values
@@ -220,12 +236,15 @@ def _(v):
     for o in v.operands:
         require(o.layout.on_chip, f"nisa.nc_transpose: {o.name} must be on chip, but is in {o.layout.buffer.value}")
     require((dst.shape[0], dst.free) == (data.free, data.shape[0]),
-            f"nisa.nc_transpose: dst is {dst.shape[0]}x{dst.free}, but the transpose of {data.shape[0]}x{data.free} is {data.free}x{data.shape[0]}")
-    require(dst.dtype is data.dtype or dst.dtype == "float32",       # float32: published kernels rely on the plain product with an identity
+            f"nisa.nc_transpose: dst is {dst.shape[0]}x{dst.free}, but the transpose of {data.shape[0]}x{data.free} is "
+            f"{data.free}x{data.shape[0]}")
+    # float32: published kernels rely on the plain product with an identity
+    require(dst.dtype is data.dtype or dst.dtype == "float32",
             f"nisa.nc_transpose: dst is {dst.dtype}, data is {data.dtype}; a transpose keeps its dtype")
     limit = 32 if v.engine is VECTOR else 128
     require(data.shape[0] <= limit and data.free <= limit,
-            f"nisa.nc_transpose: {data.shape[0]}x{data.free} is larger than the {limit}x{limit} the {'Vector' if limit == 32 else 'Tensor'} engine can transpose")
+            f"nisa.nc_transpose: {data.shape[0]}x{data.free} is larger than the {limit}x{limit} the "
+            f"{'Vector' if limit == 32 else 'Tensor'} engine can transpose")
 
 
 @nc_transpose.values
@@ -248,9 +267,12 @@ def _(rec, dst, src, shuffle_mask):
 def _(v):
     mask = v.params["shuffle_mask"]
     require(len(mask) == 32, f"nisa.nc_stream_shuffle: shuffle_mask has {len(mask)} entries; 32 are needed")
-    require(all(0 <= int(m) < 32 or int(m) == 255 for m in mask), "nisa.nc_stream_shuffle: mask entries are 0..31, or 255 to leave a partition")
-    require(v["dst"].dtype.itemsize == v["src"].dtype.itemsize, "nisa.nc_stream_shuffle: dst and src must have dtypes of one size")
-    require(v["dst"].free == v["src"].free, f"nisa.nc_stream_shuffle: dst has {v['dst'].free} elements per partition, src {v['src'].free}")
+    require(all(0 <= int(m) < 32 or int(m) == 255 for m in mask),
+            "nisa.nc_stream_shuffle: mask entries are 0..31, or 255 to leave a partition")
+    require(v["dst"].dtype.itemsize == v["src"].dtype.itemsize,
+            "nisa.nc_stream_shuffle: dst and src must have dtypes of one size")
+    require(v["dst"].free == v["src"].free, f"nisa.nc_stream_shuffle: dst has {v['dst'].free} elements per "
+                                            f"partition, src {v['src'].free}")
 
 
 @nc_stream_shuffle.values
@@ -276,8 +298,10 @@ def _(v):
     check_same_free(v, "dst", "src", "predicate", broadcast=("src",))
     check_not_both_psum(v, "src", "predicate")
     pred, src = v["predicate"].dtype, v.get("src")
-    require(pred in ("uint8", "uint16", "uint32"), f"nisa.tensor_copy_predicated: predicate must be uint8, uint16 or uint32, but is {pred}")
-    require(src is None or src.dtype is v["dst"].dtype, f"nisa.tensor_copy_predicated: src is {src and src.dtype}, dst is {v['dst'].dtype}; they must agree")
+    require(pred in ("uint8", "uint16", "uint32"), "nisa.tensor_copy_predicated: predicate must be uint8, uint16 "
+                                                   f"or uint32, but is {pred}")
+    require(src is None or src.dtype is v["dst"].dtype, f"nisa.tensor_copy_predicated: src is {src and src.dtype}, dst "
+                                                        f"is {v['dst'].dtype}; they must agree")
 
 
 @tensor_copy_predicated.values
@@ -286,6 +310,7 @@ def _(dst, src, predicate, reverse_pred):
     take = rows(predicate.read()) != 0
     if reverse_pred:
         take = ~take
-    new = cast(rows(_through_f32(src.read())), dst.dtype) if hasattr(src, "layout") else cast(np.asarray(src, np.float32), dst.dtype)
+    new = (cast(rows(_through_f32(src.read())), dst.dtype) if hasattr(src, "layout")
+           else cast(np.asarray(src, np.float32), dst.dtype))
     dst.write(np.where(take, new, old))
 

@@ -27,13 +27,14 @@ def _(v):
 @tensor_tensor.values
 def _(dst, data1, data2, op):
     op = to_operator(op)
-    exact = all(t.dtype in ("int32", "uint32") and t.buffer is sbuf for t in (data1, data2)) and op.kind == "arithmetic" and op.name not in ("divide", "power")
+    exact = (all(t.dtype in ("int32", "uint32") and t.buffer is sbuf for t in (data1, data2))
+             and op.kind == "arithmetic" and op.name not in ("divide", "power"))
     dst.write(binary(op, data1, data2, (dst.shape[0], dst.layout.free), exact=exact))
 
 
 @instruction(engines=(VECTOR, SCALAR, GPSIMD), opcode="TENSOR_SCALAR")
-def tensor_scalar(dst: Write, data: Read, op0, operand0: ReadOrScalar = None, reverse0=False, op1=None, operand1: ReadOrScalar = None,
-                  reverse1=False, engine=Engine.unknown):
+def tensor_scalar(dst: Write, data: Read, op0, operand0: ReadOrScalar = None, reverse0=False, op1=None,
+                  operand1: ReadOrScalar = None, reverse1=False, engine=Engine.unknown):
     """dst = (data op0 operand0) op1 operand1, operands being numbers or (P, 1) tiles; reverse flags swap the sides."""
 
 
@@ -43,23 +44,28 @@ def _(v):
     check_same_free(v, "dst", "data")
     for name in ("operand0", "operand1"):
         lay = v.get(name)
-        require(lay is None or lay.free == 1, f"nisa.tensor_scalar: {name} must be a number or one value per partition, but has {lay and lay.free}")
-    op0, op1 = check_op(v, "op0", kinds=("arithmetic", "comparison", "logical", "bit", "unary")), check_op(v, "op1", optional=True)
+        require(lay is None or lay.free == 1, f"nisa.tensor_scalar: {name} must be a number or one value per "
+                                              f"partition, but has {lay and lay.free}")
+    op0, op1 = check_op(v, "op0", kinds=("arithmetic", "comparison", "logical", "bit",
+                                         "unary")), check_op(v, "op1", optional=True)
     check_bit_dtypes(v, op0)
     check_operand_dtypes(v, op0)
     if v.engine is SCALAR:
         pair = (op0.name, op1 and op1.name)
         require(pair in (("multiply", "add"), ("multiply", None), ("add", None)),
-                f"nisa.tensor_scalar: the Scalar engine has multiply, add, and multiply followed by add, not {'/'.join(filter(None, pair))}")
+                "nisa.tensor_scalar: the Scalar engine has multiply, add, and multiply followed by add, not "
+                f"{'/'.join(filter(None, pair))}")
     if op1 is not None:
-        require((op0.kind == "bit") == (op1.kind == "bit"), f"nisa.tensor_scalar: nl.{op0.name} and nl.{op1.name} cannot be mixed: both arithmetic or both bit operators")
+        require((op0.kind == "bit") == (op1.kind == "bit"), f"nisa.tensor_scalar: nl.{op0.name} and nl.{op1.name} "
+                                                            "cannot be mixed: both arithmetic or both bit operators")
 
 
 def check_operand_dtypes(v, op):
     """Vector operands of arithmetic operators are float32."""
     for name in ("operand0", "operand1"):
         lay = v.get(name)
-        require(op.kind == "bit" or lay is None or lay.dtype == "float32", f"nisa.{v.name}: {name} must be a float32 tile, but is {lay and lay.dtype}")
+        require(op.kind == "bit" or lay is None or lay.dtype == "float32",
+                f"nisa.{v.name}: {name} must be a float32 tile, but is {lay and lay.dtype}")
 
 
 def scalar_step(op, values, operand, reverse, shape):
@@ -71,8 +77,10 @@ def scalar_step(op, values, operand, reverse, shape):
     if op.kind == "bit":
         if values.dtype.kind == "f":
             values = values.astype(np.int32)
-        other = rows(operand.read()).astype(values.dtype) if hasattr(operand, "layout") else np.asarray(0 if operand is None else operand).astype(values.dtype)
-        return op.apply(other, values) if reverse else op.apply(values, np.broadcast_to(other, values.shape) if other.ndim else other)
+        other = (rows(operand.read()).astype(values.dtype) if hasattr(operand, "layout")
+                 else np.asarray(0 if operand is None else operand).astype(values.dtype))
+        return (op.apply(other, values) if reverse
+                else op.apply(values, np.broadcast_to(other, values.shape) if other.ndim else other))
     other = like(0.0 if operand is None else operand, shape)
     return op.apply(other, values) if reverse else op.apply(values, other)
 
@@ -91,7 +99,8 @@ def _(dst, data, op0, operand0, reverse0, op1, operand1, reverse1):
 
 
 @instruction(engines=(VECTOR,), opcode="SCALAR_TENSOR_TENSOR")
-def scalar_tensor_tensor(dst: Write, data: Read, op0, operand0: ReadOrScalar, op1, operand1: Read, reverse0=False, reverse1=False):
+def scalar_tensor_tensor(dst: Write, data: Read, op0, operand0: ReadOrScalar, op1, operand1: Read, reverse0=False,
+                         reverse1=False):
     """dst = (data op0 operand0) op1 operand1, operand0 a number or (P, 1), operand1 a full tile."""
 
 
@@ -131,8 +140,8 @@ def _(dst, data):
 
 
 @instruction(engines=(VECTOR,), since=4, opcode="EXPONENTIAL")
-def exponential(dst: Write, src: Read, max_value: ReadOrScalar = 0.0, reduce_res: WriteOrNone = None, reduce_cmd=ReduceCmd.idle,
-                reduce_init: ReadOrScalar = 0.0):
+def exponential(dst: Write, src: Read, max_value: ReadOrScalar = 0.0, reduce_res: WriteOrNone = None,
+                reduce_cmd=ReduceCmd.idle, reduce_init: ReadOrScalar = 0.0):
     """dst = exp(src - max_value), with a running sum beside it."""
 
 
@@ -142,7 +151,8 @@ def _(v):
     check_same_free(v, "dst", "src")
     check_per_partition(v, "max_value", "reduce_init")
     for name in ("dst", "src"):
-        require(len(v[name].shape) <= 4, f"nisa.exponential: {name} has {len(v[name].shape)} dimensions; at most 4 are possible")
+        require(len(v[name].shape) <= 4, f"nisa.exponential: {name} has {len(v[name].shape)} dimensions; "
+                                         "at most 4 are possible")
     check_accumulator(v, ops=(), commands=("idle", "reset_reduce", "reduce", "load_reduce"))
 
 

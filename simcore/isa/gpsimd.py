@@ -28,7 +28,8 @@ def affine(pattern, offset, channel_multiplier, partitions: int) -> np.ndarray:
     free = np.zeros((), np.int64)
     for step, count in pattern:
         free = free[..., None] + np.arange(count, dtype=np.int64) * step
-    values = np.arange(partitions, dtype=np.int64)[:, None] * int(channel_multiplier) + free.reshape(1, -1) + int(offset)
+    values = np.arange(partitions, dtype=np.int64)[:,
+                                                   None] * int(channel_multiplier) + free.reshape(1, -1) + int(offset)
     return values.astype(np.int32)
 
 
@@ -36,7 +37,8 @@ def check_pattern(v):
     pattern = v.params["pattern"]
     require(1 <= len(pattern) <= 4, f"nisa.{v.name}: pattern has {len(pattern)} dimensions; 1 to 4 are possible")
     count = math.prod(n for _, n in pattern)
-    require(count == v["dst"].free, f"nisa.{v.name}: pattern describes {count} elements per partition, dst has {v['dst'].free}")
+    require(count == v["dst"].free, f"nisa.{v.name}: pattern describes {count} elements per partition, "
+                                    f"dst has {v['dst'].free}")
 
 
 @instruction(engines=(GPSIMD,), opcode="IOTA")
@@ -68,13 +70,15 @@ def _(dst, pattern, offset, channel_multiplier):
 
 
 @instruction(engines=(GPSIMD,), opcode="AFFINE_SELECT")
-def affine_select(dst: Write, pattern, channel_multiplier, on_true_tile: ReadOrScalar, on_false_value: ReadOrScalar, cmp_op="equal", offset=0):
+def affine_select(dst: Write, pattern, channel_multiplier, on_true_tile: ReadOrScalar, on_false_value: ReadOrScalar,
+                  cmp_op="equal", offset=0):
     """dst = on_true_tile where cmp_op(offset + p * channel_multiplier + sum(step * index), 0), else on_false_value."""
 
 
 @affine_select.resolve
 def _(rec, dst, pattern, channel_multiplier, on_true_tile, on_false_value, cmp_op, offset):
-    if isinstance(on_false_value, Tensor):      # up to release 0.2: (dst, pattern, offset, channel_multiplier, tile, value, cmp_op)
+    # up to release 0.2: (dst, pattern, offset, channel_multiplier, tile, value, cmp_op)
+    if isinstance(on_false_value, Tensor):
         offset, channel_multiplier, on_true_tile, on_false_value, cmp_op = channel_multiplier, on_true_tile, on_false_value, cmp_op, offset
     return dst, freeze_pattern(pattern), number(channel_multiplier), on_true_tile, on_false_value, cmp_op, number(offset)
 
@@ -110,7 +114,8 @@ def _(v):
     check_tiles(v, "dst")
     check_sbuf(v, "dst", "data")
     check_op(v, "op", names=("add", "average", "maximum", "bitwise_or", "bitwise_and"))
-    require(v["dst"].shape[0] == 1, f"nisa.tensor_partition_reduce: dst has {v['dst'].shape[0]} partitions; the result has one")
+    require(v["dst"].shape[0] == 1, f"nisa.tensor_partition_reduce: dst has {v['dst'].shape[0]} "
+                                    "partitions; the result has one")
     check_same_free(v, "dst", "data")
 
 
@@ -140,7 +145,8 @@ def _(v):
     check_sbuf(v, "dst", "data", "indices")
     check_same_free(v, "dst", "indices")
     require(v["indices"].dtype == "uint32", f"nisa.nc_n_gather: indices must be uint32, but are {v['indices'].dtype}")
-    require(v["dst"].dtype is v["data"].dtype, f"nisa.nc_n_gather: dst is {v['dst'].dtype}, data is {v['data'].dtype}; they must agree")
+    require(v["dst"].dtype is v["data"].dtype, f"nisa.nc_n_gather: dst is {v['dst'].dtype}, data is "
+                                               f"{v['data'].dtype}; they must agree")
 
 
 @nc_n_gather.values
@@ -153,7 +159,8 @@ def _(dst, data, indices):
 def check_index(index: np.ndarray, limit: int, what: str, tile) -> None:
     bad = index[(index < 0) | (index >= limit)]
     if bad.size:
-        raise IndexError(f"index {int(bad.flat[0])} is out of bounds for axis 0 with size {limit} ({what} from {tile.name})")
+        raise IndexError(f"index {int(bad.flat[0])} is out of bounds for axis 0 with size {limit} "
+                         f"({what} from {tile.name})")
 
 
 @instruction(engines=(GPSIMD,), opcode="LOCAL_GATHER")
@@ -166,14 +173,19 @@ def _(v):
     src, index, n = v["src_buffer"], v["index"], v.params["num_elem_per_idx"]
     check_tiles(v)
     check_sbuf(v, "dst", "src_buffer", "index")
-    require(src.shape[0] % LANES == 0, f"nisa.local_gather: src_buffer has {src.shape[0]} partitions; a multiple of {LANES} is needed")
+    require(src.shape[0] % LANES == 0, f"nisa.local_gather: src_buffer has {src.shape[0]} partitions; a "
+                                       f"multiple of {LANES} is needed")
     require(index.dtype == "uint16", f"nisa.local_gather: index must be uint16, but is {index.dtype}")
-    require(n in (1, 2, 4, 8, 16, 32), f"nisa.local_gather: num_elem_per_idx {n} is not possible; use 1, 2, 4, 8, 16 or 32")
+    require(n in (1, 2, 4, 8, 16, 32), f"nisa.local_gather: num_elem_per_idx {n} is not possible; "
+                                       "use 1, 2, 4, 8, 16 or 32")
     valid = gathered(v["index"].free, v.params["num_valid_indices"])
-    require(valid <= LANES * index.free, f"nisa.local_gather: num_valid_indices {valid} exceeds the {LANES * index.free} indices of 16 partitions")
+    require(valid <= LANES * index.free, f"nisa.local_gather: num_valid_indices {valid} exceeds the "
+                                         f"{LANES * index.free} indices of 16 partitions")
     require(valid <= 4096, f"nisa.local_gather: {valid} indices per 16 partitions; at most 4096")
-    require(v["dst"].dtype is src.dtype, f"nisa.local_gather: dst is {v['dst'].dtype}, src_buffer is {src.dtype}; they must agree")
-    require(v["dst"].free == valid * n, f"nisa.local_gather: dst has {v['dst'].free} elements per partition; {valid} indices of {n} elements give {valid * n}")
+    require(v["dst"].dtype is src.dtype, f"nisa.local_gather: dst is {v['dst'].dtype}, src_buffer is "
+                                         f"{src.dtype}; they must agree")
+    require(v["dst"].free == valid * n, f"nisa.local_gather: dst has {v['dst'].free} elements per partition; {valid} "
+                                        f"indices of {n} elements give {valid * n}")
 
 
 def gathered(index_free: int, num_valid) -> int:
@@ -202,9 +214,11 @@ def nonzero_with_count(dst: Write, src: Read, index_offset=0, padding_val=-1):
 def _(v):
     check_tiles(v)
     check_sbuf(v, "dst", "src")
-    require(v["src"].dtype in ("float32", "int32"), f"nisa.nonzero_with_count: src must be float32 or int32, but is {v['src'].dtype}")
+    require(v["src"].dtype in ("float32", "int32"), "nisa.nonzero_with_count: src must be float32 or int32, "
+                                                    f"but is {v['src'].dtype}")
     require(v["dst"].dtype == "int32", f"nisa.nonzero_with_count: dst must be int32, but is {v['dst'].dtype}")
-    require(v["dst"].free == v["src"].free + 1, f"nisa.nonzero_with_count: dst has {v['dst'].free} elements per partition; one more than the {v['src'].free} of src is needed")
+    require(v["dst"].free == v["src"].free + 1, f"nisa.nonzero_with_count: dst has {v['dst'].free} elements per "
+                                                f"partition; one more than the {v['src'].free} of src is needed")
 
 
 @nonzero_with_count.values
@@ -235,8 +249,10 @@ def _(v):
     require(v["idx_dst"].dtype == "uint32", f"nisa.topk: idx_dst must be uint32, but is {v['idx_dst'].dtype}")
     require(8 <= n < 65536, f"nisa.topk: n is {n}; 8 to 65535 are possible")
     require(1 <= k < 32768 and k <= n, f"nisa.topk: val_dst holds {k} values; 1 to {min(n, 32767)} are possible")
-    require(v["idx_dst"].free == k, f"nisa.topk: idx_dst has {v['idx_dst'].free} elements per partition, val_dst has {k}")
-    require(src.free >= -(-n // LANES), f"nisa.topk: src has {src.free} elements per partition; {-(-n // LANES)} are needed for n = {n}")
+    require(v["idx_dst"].free == k, f"nisa.topk: idx_dst has {v['idx_dst'].free} elements per "
+                                    f"partition, val_dst has {k}")
+    require(src.free >= -(-n // LANES), f"nisa.topk: src has {src.free} elements per partition; {-(-n // LANES)} "
+                                        f"are needed for n = {n}")
     require(src.shape[0] % LANES == 0, f"nisa.topk: src has {src.shape[0]} partitions; a multiple of {LANES} is needed")
 
 
@@ -267,9 +283,11 @@ def _(v):
     dst, ids = v["dst"], v["segment_ids"]
     check_tiles(v)
     require(ids.shape[0] == 1, f"nisa.sequence_bounds: segment_ids must lie on one partition, but has {ids.shape[0]}")
-    require(dst.free == 2 * ids.free, f"nisa.sequence_bounds: dst has {dst.free} elements per partition; 2 x {ids.free} are needed")
+    require(dst.free == 2 * ids.free, f"nisa.sequence_bounds: dst has {dst.free} elements per partition; "
+                                      f"2 x {ids.free} are needed")
     for name in ("dst", "segment_ids"):
-        require(v[name].dtype in ("float32", "int32"), f"nisa.sequence_bounds: {name} must be float32 or int32, but is {v[name].dtype}")
+        require(v[name].dtype in ("float32", "int32"), f"nisa.sequence_bounds: {name} must be float32 or int32, "
+                                                       f"but is {v[name].dtype}")
 
 
 @sequence_bounds.values

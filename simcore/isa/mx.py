@@ -1,7 +1,7 @@
 """Microscaling (MX) formats of NeuronCore-v4: packed elements with one power-of-two scale per block.
 
-A block is 8 partitions x 4 packed elements.  Its scale (exponent + 127, one byte) lies in the quadrant of 32 partitions it
-belongs to: block g of a quadrant in partition g of that quadrant's part of the scale tile.
+A block is 8 partitions x 4 packed elements.  Its scale (exponent + 127, one byte) lies in the quadrant of 32 partitions
+it belongs to: block g of a quadrant in partition g of that quadrant's part of the scale tile.
 """
 
 from __future__ import annotations
@@ -55,13 +55,15 @@ def check_scale(v, name: str, data: str, columns: int) -> None:
     require(scale.buffer is sbuf, f"nisa.{v.name}: {name} must be in SBUF, but is in {scale.buffer.value}")
     require(scale.dtype in _SCALES, f"nisa.{v.name}: {name} must be float8_e8m0fnu or uint8, but is {scale.dtype}")
     need = int(scale_rows(partitions)[-1]) + 1
-    require(scale.shape[0] >= need, f"nisa.{v.name}: {name} has {scale.shape[0]} partitions; the blocks of {partitions} partitions need {need}")
-    require(scale.free == columns, f"nisa.{v.name}: {name} has {scale.free} elements per partition; one per packed element ({columns}) is needed")
+    require(scale.shape[0] >= need, f"nisa.{v.name}: {name} has {scale.shape[0]} partitions; the blocks of "
+                                    f"{partitions} partitions need {need}")
+    require(scale.free == columns, f"nisa.{v.name}: {name} has {scale.free} elements per partition; one per packed "
+                                   f"element ({columns}) is needed")
 
 
 @instruction(engines=(TENSOR,), since=4, opcode="MATMUL_MX")
-def nc_matmul_mx(dst: Update, stationary: Read, moving: Read, stationary_scale: Read, moving_scale: Read, tile_position=None, tile_size=None,
-                 accumulate=None):
+def nc_matmul_mx(dst: Update, stationary: Read, moving: Read, stationary_scale: Read, moving_scale: Read,
+                 tile_position=None, tile_size=None, accumulate=None):
     """dst (+)= stationary.T @ moving over partitions and packed elements, each value being element * 2 ** (scale - 127)."""
 
 
@@ -76,17 +78,22 @@ def _(rec, dst, stationary, moving, stationary_scale, moving_scale, tile_positio
 def _(v):
     dst, stationary, moving = v["dst"], v["stationary"], v["moving"]
     require(dst.buffer is psum, f"nisa.nc_matmul_mx: dst must be in PSUM, but is in {dst.buffer.value}")
-    require(dst.dtype in ("float32", "bfloat16"), f"nisa.nc_matmul_mx: dst must be float32 or bfloat16, but is {dst.dtype}")
+    require(dst.dtype in ("float32", "bfloat16"), "nisa.nc_matmul_mx: dst must be float32 or "
+                                                  f"bfloat16, but is {dst.dtype}")
     for name in ("stationary", "moving"):
         lay = v[name]
         require(lay.buffer is sbuf, f"nisa.nc_matmul_mx: {name} must be in SBUF, but is in {lay.buffer.value}")
         require(lay.dtype.packed is not None, f"nisa.nc_matmul_mx: {name} must be a packed x4 tile, but is {lay.dtype}")
     k = stationary.shape[0]
-    require(k == moving.shape[0], f"nisa.nc_matmul_mx: stationary has {k} partitions, moving has {moving.shape[0]}; they are contracted and must agree")
+    require(k == moving.shape[0], f"nisa.nc_matmul_mx: stationary has {k} partitions, moving has {moving.shape[0]}; "
+                                  "they are contracted and must agree")
     require(k % 32 == 0 and k <= 128, f"nisa.nc_matmul_mx: {k} partitions; 32, 64, 96 or 128 are possible")
-    require(stationary.free <= 128 and stationary.free % 2 == 0, f"nisa.nc_matmul_mx: the stationary tile has {stationary.free} columns; an even number up to 128 is possible")
+    require(stationary.free <= 128 and stationary.free % 2 == 0,
+            f"nisa.nc_matmul_mx: the stationary tile has {stationary.free} columns; an even "
+            "number up to 128 is possible")
     limit = 4096 if dst.dtype == "float32" else 8192
-    require(moving.free <= limit, f"nisa.nc_matmul_mx: the moving tile has {moving.free} columns; at most {limit} into {dst.dtype}")
+    require(moving.free <= limit, f"nisa.nc_matmul_mx: the moving tile has {moving.free} columns; at most "
+                                  f"{limit} into {dst.dtype}")
     require((dst.shape[0], dst.free) == (stationary.free, moving.free),
             f"nisa.nc_matmul_mx: dst is {dst.shape[0]}x{dst.free}; the operands give {stationary.free}x{moving.free}")
     check_scale(v, "stationary_scale", "stationary", stationary.free)
@@ -121,11 +128,14 @@ def _(v):
     dst, src = v["dst"], v["src"]
     check_tiles(v, "dst", "src")
     check_sbuf(v, "dst", "src", "dst_scale")
-    require(src.dtype in ("float16", "bfloat16"), f"nisa.quantize_mx: src must be float16 or bfloat16, but is {src.dtype}")
-    require(str(dst.dtype) in _ELEMENT_MAX, f"nisa.quantize_mx: dst must be float8_e4m3fn_x4 or float8_e5m2_x4, but is {dst.dtype}")
+    require(src.dtype in ("float16", "bfloat16"), "nisa.quantize_mx: src must be float16 or "
+                                                  f"bfloat16, but is {src.dtype}")
+    require(str(dst.dtype) in _ELEMENT_MAX, "nisa.quantize_mx: dst must be float8_e4m3fn_x4 or "
+                                            f"float8_e5m2_x4, but is {dst.dtype}")
     require(src.shape[0] % 32 == 0, f"nisa.quantize_mx: src has {src.shape[0]} partitions; a multiple of 32 is needed")
     require(src.free % 4 == 0 and dst.free == src.free // 4,
-            f"nisa.quantize_mx: src has {src.free} elements per partition, dst {dst.free}; dst holds four of them per element")
+            f"nisa.quantize_mx: src has {src.free} elements per partition, dst {dst.free}; dst holds "
+            "four of them per element")
     check_scale(v, "dst_scale", "src", dst.free)
 
 

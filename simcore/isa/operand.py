@@ -64,8 +64,10 @@ def check_tiles(v: Variant, *names: str) -> None:
         if o.name.endswith(".index") or names and o.name not in names:
             continue
         lay = o.layout
-        require(lay.on_chip, f"nisa.{v.name}: {o.name} must be in SBUF or PSUM, but is in {lay.buffer.value}; load it with nisa.dma_copy first")
-        require(lay.shape[0] <= PARTITIONS, f"nisa.{v.name}: {o.name} has {lay.shape[0]} partitions; at most {PARTITIONS} are possible")
+        require(lay.on_chip, f"nisa.{v.name}: {o.name} must be in SBUF or PSUM, but is in {lay.buffer.value}; load it "
+                             "with nisa.dma_copy first")
+        require(lay.shape[0] <= PARTITIONS, f"nisa.{v.name}: {o.name} has {lay.shape[0]} partitions; at most "
+                                            f"{PARTITIONS} are possible")
         counts[o.name] = lay.shape[0]
     require(len(set(counts.values())) <= 1,
             f"nisa.{v.name}: operands differ in partitions: " + ", ".join(f"{k} has {n}" for k, n in counts.items()))
@@ -80,7 +82,8 @@ def check_same_free(v: Variant, *names: str, broadcast: tuple[str, ...] = ()) ->
             continue
         if first is None:
             first = (name, lay.free)
-        require(lay.free == first[1], f"nisa.{v.name}: {name} has {lay.free} elements per partition, {first[0]} has {first[1]}")
+        require(lay.free == first[1], f"nisa.{v.name}: {name} has {lay.free} elements per partition, "
+                                      f"{first[0]} has {first[1]}")
 
 
 def check_not_both_psum(v: Variant, a: str, b: str) -> None:
@@ -92,10 +95,12 @@ def check_not_both_psum(v: Variant, a: str, b: str) -> None:
 def check_sbuf(v: Variant, *names: str) -> None:
     for name in names:
         lay = v.get(name)
-        require(lay is None or lay.buffer is sbuf, f"nisa.{v.name}: {name} must be in SBUF, but is in {lay and lay.buffer.value}")
+        require(lay is None or lay.buffer is sbuf, f"nisa.{v.name}: {name} must be in SBUF, but is in "
+                                                   f"{lay and lay.buffer.value}")
 
 
-def check_op(v: Variant, param: str, *, kinds: tuple[str, ...] = (), names: tuple[str, ...] = (), optional: bool = False) -> Operator | None:
+def check_op(v: Variant, param: str, *, kinds: tuple[str, ...] = (), names: tuple[str, ...] = (),
+             optional: bool = False) -> Operator | None:
     """The operator of a parameter, one of these kinds or names."""
     op = to_operator(v.params.get(param))
     if op is None:
@@ -103,7 +108,8 @@ def check_op(v: Variant, param: str, *, kinds: tuple[str, ...] = (), names: tupl
         return None
     if kinds or names:
         require(op.kind in kinds or op.name in names, f"nisa.{v.name}: {param}=nl.{op.name} is not possible here")
-    require(op.name not in ("abs_max", "abs_min") or generation() >= 4, f"nisa.{v.name}: nl.{op.name} needs NeuronCore-v4")
+    require(op.name not in ("abs_max", "abs_min") or generation() >= 4,
+            f"nisa.{v.name}: nl.{op.name} needs NeuronCore-v4")
     return op
 
 
@@ -113,14 +119,16 @@ def check_bit_dtypes(v: Variant, op: Operator | None) -> None:
         return
     for o in v.operands:
         require(o.layout.dtype.is_int or o.name.endswith(".index"),
-                f"nisa.{v.name}: nl.{op.name} works on integer tiles, but {o.name} is {o.layout.dtype}; view it as an integer of its size")
+                f"nisa.{v.name}: nl.{op.name} works on integer tiles, but {o.name} is {o.layout.dtype}; view it "
+                "as an integer of its size")
 
 
 def check_per_partition(v: Variant, *names: str) -> None:
     """Operands that are a number or one value per partition."""
     for name in names:
         lay = v.get(name)
-        require(lay is None or lay.free == 1, f"nisa.{v.name}: {name} must be a number or one value per partition, but has {lay and lay.free}")
+        require(lay is None or lay.free == 1, f"nisa.{v.name}: {name} must be a number or one value per partition, "
+                                              f"but has {lay and lay.free}")
 
 
 def generation() -> int:

@@ -85,7 +85,8 @@ def _shift(fn):
         unsigned = np.dtype(f"u{a.dtype.itemsize}")
         width = a.dtype.itemsize * 8
         amount = np.asarray(b).astype(np.int64)
-        out = fn(a.view(unsigned) if a.flags.c_contiguous else np.ascontiguousarray(a).view(unsigned), np.clip(amount, 0, width - 1).astype(unsigned))
+        out = fn(a.view(unsigned) if a.flags.c_contiguous else np.ascontiguousarray(a).view(unsigned),
+                 np.clip(amount, 0, width - 1).astype(unsigned))
         return np.where((amount >= 0) & (amount < width), out, unsigned.type(0)).view(a.dtype)
 
     return call
@@ -103,16 +104,18 @@ def _erf_series(x):
     out = np.empty_like(ax)
     small = ax <= 0.5
     z = np.where(small, ax * ax, 0.0)
-    p = (3.16112374387056560e00, 1.13864154151050156e02, 3.77485237685302021e02, 3.20937758913846947e03, 1.85777706184603153e-1)
+    p = (3.16112374387056560e00, 1.13864154151050156e02, 3.77485237685302021e02, 3.20937758913846947e03,
+         1.85777706184603153e-1)
     q = (2.36012909523441209e01, 2.44024637934444173e02, 1.28261652607737228e03, 2.84423683343917062e03)
     num, den = p[4] * z, z
     for i in range(3):
         num, den = (num + p[i]) * z, (den + q[i]) * z
     out_small = ax * (num + p[3]) / (den + q[3])
-    c = (5.64188496988670089e-1, 8.88314979438837594e00, 6.61191906371416295e01, 2.98635138197400131e02, 8.81952221241769090e02,
+    c = (5.64188496988670089e-1, 8.88314979438837594e00, 6.61191906371416295e01, 2.98635138197400131e02,
+         8.81952221241769090e02,
          1.71204761263407058e03, 2.05107837782607147e03, 1.23033935479799725e03, 2.15311535474403846e-8)
-    d = (1.57449261107098347e01, 1.17693950891312499e02, 5.37181101862009858e02, 1.62138957456669019e03, 3.29079923573345963e03,
-         4.36261909014324716e03, 3.43936767414372164e03, 1.23033935480374942e03)
+    d = (1.57449261107098347e01, 1.17693950891312499e02, 5.37181101862009858e02, 1.62138957456669019e03,
+         3.29079923573345963e03, 4.36261909014324716e03, 3.43936767414372164e03, 1.23033935480374942e03)
     y = np.clip(ax, 0.46875, 4.0)
     num, den = c[8] * y, y
     for i in range(7):
@@ -135,7 +138,8 @@ def _softplus(x):
 
 
 def _gelu_dx(x):
-    return 0.5 * (1.0 + _erf(x * np.float32(1 / math.sqrt(2)))) + x * np.exp(-0.5 * x * x) / np.float32(math.sqrt(2 * math.pi))
+    return 0.5 * (1.0 + _erf(x * np.float32(1 / math.sqrt(2)))) + x * np.exp(-0.5 * x
+                                                                             * x) / np.float32(math.sqrt(2 * math.pi))
 
 
 def _scalar_engine_sin(x):
@@ -200,20 +204,23 @@ right_shift = _op("right_shift", "bit", _shift(np.right_shift))
 arith_shift_right = _op("arith_shift_right", "bit", lambda a, b: np.right_shift(a, np.asarray(b).astype(a.dtype)))
 
 _UNARY = {
-    "abs": np.abs, "square": np.square, "relu": lambda x: np.maximum(x, np.float32(0)), "rsqrt": lambda x: 1.0 / np.sqrt(x),
-    "reciprocal": lambda x: 1.0 / x,
+    "abs": np.abs, "square": np.square, "relu": lambda x: np.maximum(x, np.float32(0)),
+    "rsqrt": lambda x: 1.0 / np.sqrt(x), "reciprocal": lambda x: 1.0 / x,
 }
 _ACTIVATION = {
-    "exp": np.exp, "copy": lambda x: x, "identity": lambda x: x, "sqrt": np.sqrt, "log": np.log, "silu": lambda x: x * _sigmoid(x),
+    "exp": np.exp, "copy": lambda x: x, "identity": lambda x: x, "sqrt": np.sqrt, "log": np.log,
+    "silu": lambda x: x * _sigmoid(x),
     "silu_dx": lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))), "sigmoid": _sigmoid, "tanh": np.tanh, "gelu": _gelu,
-    "gelu_apprx_tanh": lambda x: 0.5 * x * (1 + np.tanh(np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x * x * x))),
+    "gelu_apprx_tanh": lambda x: 0.5 * x
+    * (1 + np.tanh(np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x * x * x))),
     "gelu_apprx_sigmoid": lambda x: x * _sigmoid(np.float32(1.702) * x), "gelu_dx": _gelu_dx,
     "gelu_apprx_sigmoid_dx": lambda x: (_sigmoid(np.float32(1.702) * x)
                                         * (1 + np.float32(1.702) * x * (1 - _sigmoid(np.float32(1.702) * x)))),
     "softplus": _softplus, "mish": lambda x: x * np.tanh(_softplus(x)), "erf": _erf,
-    "erf_dx": lambda x: np.float32(2 / math.sqrt(math.pi)) * np.exp(-x * x), "sin": np.sin, "arctan": np.arctan, "sign": np.sign,
-    "prelu": lambda x, slope=0.0: np.where(x < 0, x * slope, x), "cos": np.cos, "tan": np.tan, "ceil": np.ceil, "floor": np.floor,
-    "trunc": np.trunc, "negative": np.negative,
+    "erf_dx": lambda x: np.float32(2 / math.sqrt(math.pi)) * np.exp(-x * x), "sin": np.sin, "arctan": np.arctan,
+    "sign": np.sign,
+    "prelu": lambda x, slope=0.0: np.where(x < 0, x * slope, x), "cos": np.cos, "tan": np.tan, "ceil": np.ceil,
+    "floor": np.floor, "trunc": np.trunc, "negative": np.negative,
 }
 _ON_SCALAR_ENGINE = {"sin": _scalar_engine_sin}
 for _name, _fn in _UNARY.items():
@@ -222,20 +229,26 @@ for _name, _fn in _ACTIVATION.items():
     _op(_name, "activation", _quiet(_fn))
 
 # reductions used as op= tokens: nl.max is np.max is maximum
-for _alias, _target in {"max": "maximum", "min": "minimum", "sum": "add", "prod": "multiply", "all": "logical_and"}.items():
+for _alias, _target in {"max": "maximum", "min": "minimum", "sum": "add", "prod": "multiply",
+                        "all": "logical_and"}.items():
     OPERATORS[_alias] = OPERATORS[_target]
 
 _NUMPY = {
-    np.add: "add", np.sum: "add", np.subtract: "subtract", np.multiply: "multiply", np.prod: "multiply", np.maximum: "maximum",
-    np.max: "maximum", np.amax: "maximum", np.fmax: "maximum", np.minimum: "minimum", np.min: "minimum", np.amin: "minimum",
+    np.add: "add", np.sum: "add", np.subtract: "subtract", np.multiply: "multiply", np.prod: "multiply",
+    np.maximum: "maximum",
+    np.max: "maximum", np.amax: "maximum", np.fmax: "maximum", np.minimum: "minimum", np.min: "minimum",
+    np.amin: "minimum",
     np.divide: "divide", np.true_divide: "divide", np.power: "power", np.mod: "mod", np.fmod: "fmod", np.equal: "equal",
     np.not_equal: "not_equal", np.less: "less", np.less_equal: "less_equal", np.greater: "greater",
-    np.greater_equal: "greater_equal", np.logical_and: "logical_and", np.logical_or: "logical_or", np.logical_xor: "logical_xor",
-    np.logical_not: "logical_not", np.bitwise_and: "bitwise_and", np.bitwise_or: "bitwise_or", np.bitwise_xor: "bitwise_xor",
+    np.greater_equal: "greater_equal", np.logical_and: "logical_and", np.logical_or: "logical_or",
+    np.logical_xor: "logical_xor",
+    np.logical_not: "logical_not", np.bitwise_and: "bitwise_and", np.bitwise_or: "bitwise_or",
+    np.bitwise_xor: "bitwise_xor",
     np.invert: "invert", np.left_shift: "left_shift", np.right_shift: "right_shift", np.exp: "exp", np.square: "square",
-    np.sqrt: "sqrt", np.log: "log", np.tanh: "tanh", np.abs: "abs", np.sign: "sign", np.sin: "sin", np.cos: "cos", np.arctan: "arctan",
-    np.negative: "negative", np.copy: "copy", np.reciprocal: "reciprocal", np.mean: "average", np.all: "logical_and", np.any: "logical_or",
-    np.floor: "floor", np.ceil: "ceil", np.trunc: "trunc", np.absolute: "abs",
+    np.sqrt: "sqrt", np.log: "log", np.tanh: "tanh", np.abs: "abs", np.sign: "sign", np.sin: "sin", np.cos: "cos",
+    np.arctan: "arctan",
+    np.negative: "negative", np.copy: "copy", np.reciprocal: "reciprocal", np.mean: "average", np.all: "logical_and",
+    np.any: "logical_or", np.floor: "floor", np.ceil: "ceil", np.trunc: "trunc", np.absolute: "abs",
 }
 
 

@@ -35,15 +35,18 @@ def _(v):
     check_bit_dtypes(v, op)
     ndim = len(v["data"].shape)
     axes = axes_for(v.params["axis"], v["data"].shape, v["dst"].free)
-    require(0 not in axes, "nisa.tensor_reduce: axis 0 is the partition dimension; reduce it with a matmul or nisa.tensor_partition_reduce")
-    require(not (v.params["negate"] and op.kind != "arithmetic"), f"nisa.tensor_reduce: negate needs an arithmetic operator, not nl.{op.name}")
+    require(0 not in axes, "nisa.tensor_reduce: axis 0 is the partition dimension; reduce it with a matmul or "
+                           "nisa.tensor_partition_reduce")
+    require(not (v.params["negate"] and op.kind != "arithmetic"),
+            f"nisa.tensor_reduce: negate needs an arithmetic operator, not nl.{op.name}")
     kept = math.prod(n for i, n in enumerate(v["data"].shape) if i not in axes and i != 0)
-    require(v["dst"].free == kept, f"nisa.tensor_reduce: dst has {v['dst'].free} elements per partition; reducing {v['data'].shape} over {axes} leaves {kept}")
+    require(v["dst"].free == kept, f"nisa.tensor_reduce: dst has {v['dst'].free} elements per partition; reducing "
+                                   f"{v['data'].shape} over {axes} leaves {kept}")
 
 
 def axes_for(axis, shape: tuple[int, ...], kept: int) -> tuple[int, ...]:
-    """The axes reduced when `kept` elements per partition remain: those named, or (as kernels of the first releases rely on)
-    everything from the one named on."""
+    """The axes reduced when `kept` elements per partition remain: those named, or (as kernels of the first releases
+    rely on) everything from the one named on."""
     axes = reduced_axes(axis, len(shape))
     left = math.prod(n for i, n in enumerate(shape) if i and i not in axes)
     if left != kept and kept == math.prod(shape[1:axes[0]]):
@@ -74,7 +77,8 @@ def _(v):
 
 
 @instruction(engines=(VECTOR,), opcode="TENSOR_SCALAR_REDUCE")
-def tensor_scalar_reduce(dst: Write, data: Read, op0, operand0: ReadOrScalar, reduce_op, reduce_res: WriteOrNone = None, reverse0=False,
+def tensor_scalar_reduce(dst: Write, data: Read, op0, operand0: ReadOrScalar, reduce_op, reduce_res: WriteOrNone = None,
+                         reverse0=False,
                          reduce_cmd=ReduceCmd.reset_reduce, reduce_init: ReadOrScalar = None, reduce_res_negate=False):
     """dst = data op0 operand0, and reduce_op over each partition's results into reduce_res."""
 
@@ -84,9 +88,11 @@ def _(v):
     check_tiles(v)
     check_same_free(v, "dst", "data")
     check_op(v, "op0", kinds=("arithmetic", "comparison", "logical", "unary"))
-    require(to_operator(v.params["reduce_op"]) is not None, "nisa.tensor_scalar_reduce: reduce_op must be nl.add, nl.multiply, nl.max or nl.min")
+    require(to_operator(v.params["reduce_op"]) is not None, "nisa.tensor_scalar_reduce: reduce_op must be nl.add, "
+                                                            "nl.multiply, nl.max or nl.min")
     check_per_partition(v, "operand0", "reduce_init")
-    check_accumulator(v, ops=("add", "multiply", "maximum", "minimum"), commands=("reset_reduce", "reduce", "load_reduce"))
+    check_accumulator(v, ops=("add", "multiply", "maximum", "minimum"),
+                      commands=("reset_reduce", "reduce", "load_reduce"))
     if command(v.params["reduce_cmd"]) == "load_reduce":
         require(v.get("reduce_init") is not None or v.params.get("reduce_init") is not None,
                 "nisa.tensor_scalar_reduce: reduce_cmd load_reduce needs reduce_init")
@@ -96,7 +102,8 @@ def _(v):
 def _(dst, data, op0, operand0, reduce_op, reduce_res, reverse0, reduce_cmd, reduce_init, reduce_res_negate):
     values = tensor_scalar_values(data, op0, operand0, reverse0, None, None, False)
     dst.write(values)
-    accumulate("vector", values, command(reduce_cmd), to_operator(reduce_op), reduce_res, reduce_init, reduce_res_negate)
+    accumulate("vector", values, command(reduce_cmd), to_operator(reduce_op), reduce_res, reduce_init,
+               reduce_res_negate)
 
 
 @tensor_scalar_reduce.flops
@@ -104,7 +111,8 @@ def _(v):
     return 2 * v["data"].size
 
 
-_SCAN_DTYPES = ("bfloat16", "float16", "float32", "float8_e4m3", "float8_e4m3fn", "float8_e5m2", "uint8", "uint16", "int8", "int16", "tfloat32")
+_SCAN_DTYPES = ("bfloat16", "float16", "float32", "float8_e4m3", "float8_e4m3fn", "float8_e5m2", "uint8", "uint16",
+                "int8", "int16", "tfloat32")
 
 
 @instruction(engines=(VECTOR,), opcode="TENSOR_SCALAR_CUMULATIVE")
@@ -123,9 +131,11 @@ def _(v):
     for name in ("dst", "src"):
         require(str(v[name].dtype) in _SCAN_DTYPES, f"nisa.tensor_scalar_cumulative: {name} cannot be {v[name].dtype}")
     cmd = command(v.params["reduce_cmd"])
-    require(cmd in ("reset_reduce", "reduce", "load_reduce"), f"nisa.tensor_scalar_cumulative: reduce_cmd {cmd} is not possible")
+    require(cmd in ("reset_reduce", "reduce", "load_reduce"),
+            f"nisa.tensor_scalar_cumulative: reduce_cmd {cmd} is not possible")
     if cmd == "load_reduce":
-        require(v.get("imm1") is not None or v.params.get("imm1") is not None, "nisa.tensor_scalar_cumulative: reduce_cmd load_reduce needs imm1")
+        require(v.get("imm1") is not None or v.params.get("imm1") is not None,
+                "nisa.tensor_scalar_cumulative: reduce_cmd load_reduce needs imm1")
 
 
 @tensor_scalar_cumulative.values
@@ -150,7 +160,8 @@ def _(dst, src, op0, op1, imm0, imm1, reduce_cmd):
 
 
 @instruction(engines=(VECTOR,), opcode="TENSOR_TENSOR_SCAN")
-def tensor_tensor_scan(dst: Write, data0: Read, data1: Read, initial: ReadOrScalar, op0, op1, reverse0=False, reverse1=False):
+def tensor_tensor_scan(dst: Write, data0: Read, data1: Read, initial: ReadOrScalar, op0, op1, reverse0=False,
+                       reverse1=False):
     """dst[i] = (data0[i] op0 dst[i - 1]) op1 data1[i], with dst[-1] = initial, kept in float32 along the way."""
 
 
@@ -193,7 +204,8 @@ def bn_stats(dst: Write, data: Read):
 @bn_stats.check
 def _(v):
     check_tiles(v)
-    require(v["data"].free <= 512, f"nisa.bn_stats: data has {v['data'].free} elements per partition; at most 512 (nl.tile_size.bn_stats_fmax)")
+    require(v["data"].free <= 512, f"nisa.bn_stats: data has {v['data'].free} elements per partition; at most 512 "
+                                   "(nl.tile_size.bn_stats_fmax)")
     require(v["dst"].free == 6, f"nisa.bn_stats: dst needs 6 elements per partition, but has {v['dst'].free}")
 
 
@@ -226,8 +238,10 @@ def bn_aggr(dst: Write, data: Read):
 @bn_aggr.check
 def _(v):
     check_tiles(v)
-    require(v["data"].free % 3 == 0, f"nisa.bn_aggr: data has {v['data'].free} elements per partition; a multiple of 3 is needed")
-    require(v["dst"].free == 2, f"nisa.bn_aggr: dst needs 2 elements per partition (mean, variance), but has {v['dst'].free}")
+    require(v["data"].free % 3 == 0, f"nisa.bn_aggr: data has {v['data'].free} elements per partition; "
+                                     "a multiple of 3 is needed")
+    require(v["dst"].free == 2, "nisa.bn_aggr: dst needs 2 elements per partition (mean, variance), "
+                                f"but has {v['dst'].free}")
 
 
 @bn_aggr.values

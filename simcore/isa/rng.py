@@ -1,9 +1,9 @@
 """Random numbers: XORWOW generators, one per partition and engine.
 
-The vendor names the algorithm (XORWOW) and the size of its state (6 words per partition on GpSimd, 24 on Vector), not how a
-seed of one word becomes a state nor the order of the draws.  Here a seed is spread over the partitions with SplitMix, a
-24-word state is four generators drawn from in turn, and elements are drawn in the order of the free dimension.  So numbers
-are reproducible and uniform, but not the chip's.
+The vendor names the algorithm (XORWOW) and the size of its state (6 words per partition on GpSimd, 24 on Vector), not
+how a seed of one word becomes a state nor the order of the draws.  Here a seed is spread over the partitions with
+SplitMix, a 24-word state is four generators drawn from in turn, and elements are drawn in the order of the free
+dimension.  So numbers are reproducible and uniform, but not the chip's.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def rng(dst: Write, engine=Engine.vector):
 @rng.check
 def _(v):
     check_tiles(v)
-    require(v["dst"].dtype.is_int and v["dst"].dtype.itemsize <= 4, f"nisa.rng: dst must be an integer tile, but is {v['dst'].dtype}")
+    require(v["dst"].dtype.is_int and v["dst"].dtype.itemsize <= 4,
+            f"nisa.rng: dst must be an integer tile, but is {v['dst'].dtype}")
     if v.engine is GPSIMD:
         check_sbuf(v, "dst")
         require(generation() >= 3, "nisa.rng: the GpSimd engine draws random numbers from NeuronCore-v3 on")
@@ -131,8 +132,10 @@ def check_state(v, name: str) -> None:
     lay = v[name]
     require(lay.dtype == "uint32", f"nisa.{v.name}: {name} must be uint32, but is {lay.dtype}")
     words = 24 if v.engine is VECTOR else 6
-    require(lay.free == words, f"nisa.{v.name}: {name} needs {words} words per partition on the {v.engine.display} engine, but has {lay.free}")
-    require(v.engine is GPSIMD or generation() >= 4, f"nisa.{v.name}: the Vector engine's state can be reached from NeuronCore-v4 on")
+    require(lay.free == words, f"nisa.{v.name}: {name} needs {words} words per partition on the {v.engine.display} "
+                               f"engine, but has {lay.free}")
+    require(v.engine is GPSIMD or generation() >= 4, f"nisa.{v.name}: the Vector engine's state can be "
+                                                     "reached from NeuronCore-v4 on")
 
 
 @instruction(engines=(GPSIMD, VECTOR), since=3, opcode="RAND_SET_STATE")

@@ -44,7 +44,8 @@ def _(v):
     check_length(v, "data")
     require(v["vals"].free == 8, f"nisa.nc_find_index8: vals needs 8 elements per partition, but has {v['vals'].free}")
     require(v["dst"].free == 8, f"nisa.nc_find_index8: dst needs 8 elements per partition, but has {v['dst'].free}")
-    require(v["dst"].dtype in ("uint16", "uint32"), f"nisa.nc_find_index8: dst must be uint16 or uint32, but is {v['dst'].dtype}")
+    require(v["dst"].dtype in ("uint16", "uint32"), "nisa.nc_find_index8: dst must be uint16 or uint32, "
+                                                    f"but is {v['dst'].dtype}")
 
 
 def places(data: np.ndarray, vals: np.ndarray, order) -> np.ndarray:
@@ -78,9 +79,11 @@ def _(v):
     check_tiles(v)
     check_length(v, "data")
     check_same_free(v, "dst", "data")
-    require(v["vals"].free == 8, f"nisa.nc_match_replace8: vals needs 8 elements per partition, but has {v['vals'].free}")
+    require(v["vals"].free == 8, "nisa.nc_match_replace8: vals needs 8 elements per partition, "
+                                 f"but has {v['vals'].free}")
     idx = v.get("dst_idx")
-    require(idx is None or (idx.free == 8 and idx.dtype.is_int), "nisa.nc_match_replace8: dst_idx must be an integer tile with 8 elements per partition")
+    require(idx is None or (idx.free == 8 and idx.dtype.is_int),
+            "nisa.nc_match_replace8: dst_idx must be an integer tile with 8 elements per partition")
 
 
 @nc_match_replace8.values

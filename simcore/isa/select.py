@@ -14,7 +14,8 @@ _BOUNDS = ("equal", "less", "less_equal", "greater", "greater_equal")
 
 
 @instruction(engines=(VECTOR,), since=3, opcode="RANGE_SELECT")
-def range_select(dst: Write, on_true_tile: Read, comp_op0, comp_op1, bound0: Read, bound1: Read, reduce_cmd=ReduceCmd.reset_reduce,
+def range_select(dst: Write, on_true_tile: Read, comp_op0, comp_op1, bound0: Read, bound1: Read,
+                 reduce_cmd=ReduceCmd.reset_reduce,
                  reduce_res: WriteOrNone = None, reduce_op="maximum", range_start=0, on_false_value=FP32_MIN):
     """dst = on_true_tile where (range_start + i) comp_op0 bound0 and comp_op1 bound1, else on_false_value; row maximum beside it."""
 
@@ -29,18 +30,24 @@ def _(v):
         lay = v[name]
         require(lay.free == 1, f"nisa.range_select: {name} must have one element per partition, but has {lay.free}")
         require(lay.dtype == "float32", f"nisa.range_select: {name} must be float32, but is {lay.dtype}")
-    require(v["on_true_tile"].dtype.is_float, f"nisa.range_select: on_true_tile must be a float tile, but is {v['on_true_tile'].dtype}")
+    require(v["on_true_tile"].dtype.is_float, "nisa.range_select: on_true_tile must be a float tile, but is "
+                                              f"{v['on_true_tile'].dtype}")
     start = int(v.params["range_start"])
-    require(abs(start) + v["on_true_tile"].free <= 2**24, f"nisa.range_select: indices up to {start + v['on_true_tile'].free} exceed 2**24, which float32 cannot count")
-    require(float(v.params["on_false_value"]) <= FP32_MIN, f"nisa.range_select: on_false_value must be the smallest float32 ({FP32_MIN})")
+    require(abs(start) + v["on_true_tile"].free <= 2**24,
+            f"nisa.range_select: indices up to {start + v['on_true_tile'].free} exceed 2**24, "
+            "which float32 cannot count")
+    require(float(v.params["on_false_value"]) <= FP32_MIN, "nisa.range_select: on_false_value must be the "
+                                                           f"smallest float32 ({FP32_MIN})")
     check_accumulator(v, ops=("maximum",), commands=("idle", "reset", "reduce", "reset_reduce"))
 
 
 @range_select.values
-def _(dst, on_true_tile, comp_op0, comp_op1, bound0, bound1, reduce_cmd, reduce_res, reduce_op, range_start, on_false_value):
+def _(dst, on_true_tile, comp_op0, comp_op1, bound0, bound1, reduce_cmd, reduce_res, reduce_op, range_start,
+      on_false_value):
     values = rows(f32(on_true_tile))
     at = np.arange(values.shape[1], dtype=np.float32)[None, :] + np.float32(range_start)
-    keep = np.logical_and(to_operator(comp_op0).apply(at, rows(f32(bound0))), to_operator(comp_op1).apply(at, rows(f32(bound1))))
+    keep = np.logical_and(to_operator(comp_op0).apply(at, rows(f32(bound0))),
+                          to_operator(comp_op1).apply(at, rows(f32(bound1))))
     values = np.where(keep, values, np.float32(on_false_value))
     dst.write(values)
     cmd = command(reduce_cmd)
@@ -61,11 +68,14 @@ def _(v):
     check_not_both_psum(v, "on_true", "predicate")
     check_per_partition(v, "on_false")
     pred = v["predicate"].dtype
-    require(pred.is_int and pred.itemsize <= 2, f"nisa.select_reduce: predicate must be an 8- or 16-bit integer tile, but is {pred}")
-    require(v["on_true"].dtype not in ("tfloat32", "int32", "uint32"), f"nisa.select_reduce: on_true cannot be {v['on_true'].dtype}")
+    require(pred.is_int and pred.itemsize <= 2, "nisa.select_reduce: predicate must be an 8- or 16-bit "
+                                                f"integer tile, but is {pred}")
+    require(v["on_true"].dtype not in ("tfloat32", "int32", "uint32"),
+            f"nisa.select_reduce: on_true cannot be {v['on_true'].dtype}")
     check_accumulator(v, ops=("maximum",), commands=("idle", "reduce", "reset_reduce"))
     res = v.get("reduce_res")
-    require(res is None or res.dtype.is_float, f"nisa.select_reduce: reduce_res must be a float tile, but is {res and res.dtype}")
+    require(res is None or res.dtype.is_float, "nisa.select_reduce: reduce_res must be a float tile, "
+                                               f"but is {res and res.dtype}")
 
 
 @select_reduce.values

@@ -11,7 +11,8 @@ cost rule hang on it:
     def _(v): require(...)                       # once per variant; v is a trace.Variant
 
     @tensor_tensor.values
-    def _(dst, data1, data2, op): ...            # NumPy; takes the parameters it names, tensors as simcore.tensor.Tensor
+    def _(dst, data1, data2, op): ...            # NumPy; takes the parameters it names, tensors as
+    simcore.tensor.Tensor
 
     @tensor_tensor.cost
     def _(v, machine): return (op(...),)         # once per variant; the chip instructions it becomes
@@ -40,7 +41,8 @@ ReadOrScalar: TypeAlias = Any       # a tensor is an operand; a number or None i
 WriteOrNone: TypeAlias = Any
 UpdateOrNone: TypeAlias = Any
 ReadMany: TypeAlias = Any           # a list of tensors, each an operand
-_ROLES = {"Write": "w", "Read": "r", "Update": "rw", "ReadOrScalar": "r", "WriteOrNone": "w", "UpdateOrNone": "rw", "ReadMany": "r"}
+_ROLES = {"Write": "w", "Read": "r", "Update": "rw", "ReadOrScalar": "r", "WriteOrNone": "w", "UpdateOrNone": "rw",
+          "ReadMany": "r"}
 
 
 class Engine(IntEnum):
@@ -160,8 +162,8 @@ class Row:
 def _param(p: inspect.Parameter) -> Param:
     note = p.annotation if isinstance(p.annotation, str) else ""
     access = _ROLES.get(note)
-    return Param(p.name, access, note in ("ReadOrScalar", "WriteOrNone", "UpdateOrNone") or (access is not None and p.default is None), p.default,
-                 note == "ReadMany")
+    return Param(p.name, access, note in ("ReadOrScalar", "WriteOrNone", "UpdateOrNone")
+                 or (access is not None and p.default is None), p.default, note == "ReadMany")
 
 
 def instruction(*, engines: tuple[Engine, ...], since: int = 2, opcode: str | None = None):
@@ -176,7 +178,8 @@ def instruction(*, engines: tuple[Engine, ...], since: int = 2, opcode: str | No
     return register
 
 
-_FILES = ("data_movement", "tensor_engine", "elementwise", "activation", "reduction", "select", "search", "gpsimd", "rng", "control", "mx", "collective")
+_FILES = ("data_movement", "tensor_engine", "elementwise", "activation", "reduction", "select", "search", "gpsimd",
+          "rng", "control", "mx", "collective")
 
 
 def rows() -> dict[str, Row]:

@@ -11,12 +11,12 @@ from simcore.tensor import psum, sbuf
 
 
 @instruction(engines=(TENSOR,), opcode="MATMUL")
-def nc_matmul(dst: Update, stationary: Read, moving: Read, is_stationary_onezero=False, is_moving_onezero=False, is_transpose=False,
-              accumulate=None, tile_position=(), tile_size=(), perf_mode=MatmulPerfMode.none):
+def nc_matmul(dst: Update, stationary: Read, moving: Read, is_stationary_onezero=False, is_moving_onezero=False,
+              is_transpose=False, accumulate=None, tile_position=(), tile_size=(), perf_mode=MatmulPerfMode.none):
     """dst (+)= stationary.T @ moving, contracted over partitions, in float32.
 
-    accumulate None adds to what an earlier matmul of the same accumulation group left in the PSUM location, and overwrites
-    what was there before the first.
+    accumulate None adds to what an earlier matmul of the same accumulation group left in the PSUM location, and
+    overwrites what was there before the first.
     """
 
 
@@ -29,13 +29,15 @@ def transpose_flag(value) -> bool:
 
 
 @nc_matmul.resolve
-def _(rec, dst, stationary, moving, is_stationary_onezero, is_moving_onezero, is_transpose, accumulate, tile_position, tile_size, perf_mode):
+def _(rec, dst, stationary, moving, is_stationary_onezero, is_moving_onezero, is_transpose, accumulate, tile_position,
+      tile_size, perf_mode):
     if tile_position.__class__ is list:
         tile_position = tuple(tile_position)
     if tile_size.__class__ is list:
         tile_size = tuple(tile_size)
     accumulate = settle_accumulation(dst, accumulate)
-    return (dst, stationary, moving, is_stationary_onezero, is_moving_onezero, is_transpose, accumulate, tile_position, tile_size, perf_mode)
+    return (dst, stationary, moving, is_stationary_onezero, is_moving_onezero, is_transpose, accumulate, tile_position,
+            tile_size, perf_mode)
 
 
 def settle_accumulation(dst, accumulate) -> bool:
@@ -65,26 +67,34 @@ def _(v):
         require(o.layout.buffer is sbuf, f"nisa.nc_matmul: {o.name} must be in SBUF, but is in {o.layout.buffer.value}")
     pair = 2 if double_row(v.params["perf_mode"]) else 1
     columns, width = stationary.free // pair, moving.free // pair
-    require(stationary.shape[0] <= 128, f"nisa.nc_matmul: the stationary tile has {stationary.shape[0]} partitions (rows of the array); at most 128")
-    require(columns <= 128, f"nisa.nc_matmul: the stationary tile has {columns} columns; at most 128 (nl.tile_size.gemm_stationary_fmax)")
+    require(stationary.shape[0] <= 128, f"nisa.nc_matmul: the stationary tile has {stationary.shape[0]} partitions "
+                                        "(rows of the array); at most 128")
+    require(columns <= 128, f"nisa.nc_matmul: the stationary tile has {columns} columns; at most 128 "
+                            "(nl.tile_size.gemm_stationary_fmax)")
     require(stationary.shape[0] == moving.shape[0],
-            f"nisa.nc_matmul: stationary has {stationary.shape[0]} partitions, moving has {moving.shape[0]}; they are contracted and must agree")
+            f"nisa.nc_matmul: stationary has {stationary.shape[0]} partitions, moving has {moving.shape[0]}; they are "
+            "contracted and must agree")
     require((dst.shape[0], dst.free) == (columns, width),
-            f"nisa.nc_matmul: dst is {dst.shape[0]}x{dst.free}; stationary {stationary.shape} and moving {moving.shape} give {columns}x{width}")
+            f"nisa.nc_matmul: dst is {dst.shape[0]}x{dst.free}; stationary {stationary.shape} and moving "
+            f"{moving.shape} give {columns}x{width}")
     fp32 = (stationary.dtype.itemsize == 4) != (moving.dtype.itemsize == 4)
-    require(not fp32, f"nisa.nc_matmul: if one operand is float32 both must be; stationary is {stationary.dtype}, moving is {moving.dtype}")
+    require(not fp32, f"nisa.nc_matmul: if one operand is float32 both must be; stationary is {stationary.dtype}, "
+                      f"moving is {moving.dtype}")
     if pair == 2:
         require(all(lay.dtype in (float8_e4m3, float8_e5m2, "float8_e4m3fn") for lay in (stationary, moving)),
                 "nisa.nc_matmul: perf_mode double_row needs float8 operands")
         require(generation() >= 3, "nisa.nc_matmul: perf_mode double_row needs NeuronCore-v3")
     if transpose_flag(v.params["is_transpose"]):
         require(dst.dtype is moving.dtype or dst.dtype is stationary.dtype or dst.dtype is float32,
-                f"nisa.nc_matmul: a transpose keeps its dtype; dst is {dst.dtype}, the operands are {stationary.dtype} and {moving.dtype}")
+                f"nisa.nc_matmul: a transpose keeps its dtype; dst is {dst.dtype}, the operands are "
+                f"{stationary.dtype} and {moving.dtype}")
     else:
         wide = generation() >= 4 and dst.dtype == "bfloat16"
-        require(dst.dtype is float32 or wide, f"nisa.nc_matmul: dst must be float32{' or bfloat16' if generation() >= 4 else ''}, but is {dst.dtype}")
+        require(dst.dtype is float32 or wide,
+                f"nisa.nc_matmul: dst must be float32{' or bfloat16' if generation() >= 4 else ''}, but is {dst.dtype}")
     limit = 512 if generation() < 4 else 4096 if dst.dtype.itemsize == 4 else 8192
-    require(width <= limit, f"nisa.nc_matmul: the moving tile has {width} columns; at most {limit} (nl.tile_size.gemm_moving_fmax)")
+    require(width <= limit, f"nisa.nc_matmul: the moving tile has {width} columns; at most {limit} "
+                            "(nl.tile_size.gemm_moving_fmax)")
     for lay in (stationary, moving):
         require(lay.dtype.is_float, f"nisa.nc_matmul: operands must be float tiles, but one is {lay.dtype}")
     ocp = [lay.dtype == "float8_e4m3fn" for lay in (stationary, moving)]
@@ -103,19 +113,25 @@ def check_tiling(v, *, rows_only: bool = False) -> None:
     sizes = (64, 128) if generation() < 3 else (32, 64, 128)
     for what, at, n in zip(("row", "column"), position, size, strict=True):
         at, n = int(at), int(n)
-        require(n in sizes, f"nisa.{v.name}: tile_size has a {what} size of {n}; possible are {', '.join(map(str, sizes))}")
-        require(at % n == 0 and 0 <= at and at + n <= 128, f"nisa.{v.name}: tile_position has a start {what} of {at}; it must be a multiple of {n} below 128")
-    require(not rows_only or int(size[1]) == 128, f"nisa.{v.name}: only rows can be tiled; the column size must be 128, not {size[1]}")
+        require(n in sizes, f"nisa.{v.name}: tile_size has a {what} size of {n}; possible are "
+                            f"{', '.join(map(str, sizes))}")
+        require(at % n == 0 and 0 <= at and at + n <= 128, f"nisa.{v.name}: tile_position has a start {what} of {at}; "
+                                                           f"it must be a multiple of {n} below 128")
+    require(not rows_only or int(size[1]) == 128, f"nisa.{v.name}: only rows can be tiled; the column size "
+                                                  f"must be 128, not {size[1]}")
     stationary, pair = v["stationary"], 2 if double_row(v.params.get("perf_mode")) else 1
-    require(pair == 1 or int(size[1]) == 128, f"nisa.{v.name}: perf_mode double_row cannot be combined with column tiling")
+    require(pair == 1 or int(size[1]) == 128, f"nisa.{v.name}: perf_mode double_row cannot be "
+                                              "combined with column tiling")
     require(stationary.shape[0] <= int(size[0]) and stationary.free // pair <= int(size[1]),
-            f"nisa.{v.name}: the stationary tile is {stationary.shape[0]}x{stationary.free // pair}, larger than tile_size {tuple(size)}")
+            f"nisa.{v.name}: the stationary tile is {stationary.shape[0]}x{stationary.free // pair}, larger than "
+            f"tile_size {tuple(size)}")
 
 
 @nc_matmul.values
 def _(dst, stationary, moving, is_transpose, accumulate, perf_mode):
     a, b = stationary.array(), moving.array()
-    if transpose_flag(is_transpose) and dst.dtype.itemsize == (stationary if is_transpose is not True else moving).dtype.itemsize:
+    if transpose_flag(is_transpose) and dst.dtype.itemsize == (stationary if is_transpose is not True
+                                                               else moving).dtype.itemsize:
         a, b = rows(a), rows(b)
         exact = _moved_bits(a, b)
         if exact is not None:
@@ -133,7 +149,8 @@ def _(dst, stationary, moving, is_transpose, accumulate, perf_mode):
 def _moved_bits(a, b):
     """Transpose mode moves values through an identity bit for bit: the transposed data when one side is an identity, else None."""
     for eye, data in ((b, a), (a, b)):
-        if eye.shape[0] == eye.shape[1] and np.array_equal(np.asarray(eye, np.float32), np.eye(eye.shape[0], dtype=np.float32)):
+        if eye.shape[0] == eye.shape[1] and np.array_equal(np.asarray(eye, np.float32),
+                                                           np.eye(eye.shape[0], dtype=np.float32)):
             return data.T if eye is b else data
     return None
 

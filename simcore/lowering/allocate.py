@@ -125,7 +125,8 @@ def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: in
         if s.address is not None:
             start = s.address[-1]
             if start + need > size:
-                raise CapacityError(f"tile {s.name} at byte {start} of a partition needs {need} bytes and leaves the {size} of {buffer.value}", site=_site(trace, s))
+                raise CapacityError(f"tile {s.name} at byte {start} of a partition needs {need} bytes and leaves the "
+                                    f"{size} of {buffer.value}", site=_site(trace, s))
         else:
             while alive and alive[0][0] < born:
                 _, _, at, n = heapq.heappop(alive)
@@ -141,7 +142,8 @@ def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: in
         p.address[s.id] = start
         for other in held.replace(start, start + need, s.id):
             if p.died[other] < died or s.address is not None:
-                p.before += [(old, new) for old in (other, *followers.get(other, ())) for new in (s.id, *followers.get(s.id, ()))]
+                p.before += [(old, new) for old in (other, *followers.get(other, ()))
+                             for new in (s.id, *followers.get(s.id, ()))]
 
 
 class _Occupants:
@@ -184,6 +186,8 @@ def _overflow(trace, p, tiles, storage, buffer, size, need):
     lines = ", ".join(f"{t.name} {p.size[t.id]} B ({'x'.join(map(str, t.shape))} {t.dtype}"
                       + (f", line {_site(trace, t).line}" if _site(trace, t) else "") + ")" for t in alive[:5])
     more = f" and {len(alive) - 5} more" if len(alive) > 5 else ""
-    hint = "use fewer or smaller tiles at once, or evict results to SBUF sooner" if buffer is psum else "use smaller tiles, or load them later"
-    raise CapacityError(f"{buffer.value.upper()} is full: tile {storage.name} needs {need} bytes per partition, {used} of {size} are in use by "
+    hint = ("use fewer or smaller tiles at once, or evict results to SBUF sooner" if buffer is psum
+            else "use smaller tiles, or load them later")
+    raise CapacityError(f"{buffer.value.upper()} is full: tile {storage.name} needs {need} bytes per partition, {used} "
+                        f"of {size} are in use by "
                         f"{len(alive)} tiles: {lines}{more}; {hint}", site=_site(trace, storage))

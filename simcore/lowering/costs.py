@@ -1,8 +1,8 @@
 """Cost rules: the chip instructions of a variant, and how long each takes.
 
-Vector, Scalar and GpSimd instructions follow the machine's duration laws (machine/sections.py: Law), so one rule serves all
-their rows.  The Tensor engine and DMA have rules of their own (costs_tensor.py, costs_dma.py).  A row may override with its
-own `@row.cost`.
+Vector, Scalar and GpSimd instructions follow the machine's duration laws (machine/sections.py: Law), so one rule serves
+all their rows.  The Tensor engine and DMA have rules of their own (costs_tensor.py, costs_dma.py).  A row may override
+with its own `@row.cost`.
 """
 
 from __future__ import annotations
@@ -57,10 +57,11 @@ def engine_of(v: Variant) -> Engine:
 def control(v: Variant, machine: Machine, engine: Engine) -> Op:
     """Register moves, barriers: an instruction without data."""
     ps = round(machine.semaphore.instruction_ns * 1000)
-    return Op(engine=engine if engine is not Engine.unknown else Engine.sync, opcode=v.row.opcode, issue_ps=ps, latency_ps=ps)
+    return Op(engine=engine if engine is not Engine.unknown else Engine.sync, opcode=v.row.opcode, issue_ps=ps,
+              latency_ps=ps)
 
 
-# ------------------------------------------------------------------------------------------------ Vector, Scalar, GpSimd
+# ----------------------------------------------------------------------------------------------- Vector, Scalar, GpSimd
 
 
 def free_elements(v: Variant) -> int:
@@ -84,7 +85,8 @@ def elementwise(v: Variant, machine: Machine, engine: Engine, times: int = 1, ps
     out = writes[0].layout if writes else v.operands[0].layout
     stretch = max((sector_factor(o.layout, machine) for o in v.operands), default=1.0)
     stream = law.stream(n * times) * stretch
-    if any(o.layout.indirect for o in v.operands) and engine is VECTOR and machine.vector.get("dynamic_address_min_cycles"):
+    if any(o.layout.indirect
+           for o in v.operands) and engine is VECTOR and machine.vector.get("dynamic_address_min_cycles"):
         stream = max(stream, machine.vector.dynamic_address_min_cycles)
     overhead = law.issue_cycles or section.issue_overhead_cycles
     issue = stream + overhead + law.operand_issue_cycles * vectors + law.extra_cycles

@@ -1,7 +1,7 @@
 """DMA costs: a transfer as descriptors on the engines.
 
-A descriptor moves one run that is contiguous on both sides.  Descriptors are dealt to the 16 engines in order; an engine
-works through its own one after the other, in packets of at most 4 KiB.
+A descriptor moves one run that is contiguous on both sides.  Descriptors are dealt to the 16 engines in order; an
+engine works through its own one after the other, in packets of at most 4 KiB.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def dma_cost(v: Variant, machine: Machine, times: int = 1, argument: bool = Fals
     work = tuple(round(((base + (1 if i < extra else 0)) * one + write_ns) * 1000) for i in range(engines))
 
     load = dst.on_chip
-    per = {HW: d.get("issue_hw_ns_per_descriptor", 0.0), SW: d.get("issue_sw_ns_per_descriptor", 0.0), STATIC: 0.0}[mode]
+    per = {HW: d.get("issue_hw_ns_per_descriptor", 0.0), SW: d.get("issue_sw_ns_per_descriptor", 0.0),
+           STATIC: 0.0}[mode]
     issue = getattr(d, f"issue_{mode}_ns") + per * count
     if any(o.layout.indirect == "scalar" for o in v.operands):
         issue = max(issue, d.issue_dynamic_ns)
@@ -123,8 +124,8 @@ def dma_cost(v: Variant, machine: Machine, times: int = 1, argument: bool = Fals
         queue = asked
     transfer = Transfer(
         mode=mode, load=load, descriptors=count, bytes=total,
-        hbm_read=times * sum(r.nbytes for r in reads if not r.on_chip), hbm_write=0 if dst.on_chip else times * dst.nbytes,
-        sbuf_read=times * sum(r.nbytes for r in reads if r.on_chip),
+        hbm_read=times * sum(r.nbytes for r in reads if not r.on_chip), hbm_write=0 if dst.on_chip
+        else times * dst.nbytes, sbuf_read=times * sum(r.nbytes for r in reads if r.on_chip),
         sbuf_write=times * dst.nbytes if dst.on_chip else 0,
         engines=engines, work_ps=work, issue_ps=round(issue * 1000), busy_ps=round(busy * 1000),
         ready_ps=round(ready * 1000), first_ps=round(first * 1000),

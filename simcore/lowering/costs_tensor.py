@@ -1,8 +1,8 @@
 """Tensor engine costs: load-stationary and multiply-moving, one pair per pass.
 
-A product streams its moving tile through the array, one column per cycle (two for fp32, in two passes).  The stationary tile
-of the next product loads behind it.  `pe_cycles` is what streams and slows down under the clock limiter; the schedule adds the
-pipeline latency and the overheads (schedule.py: the Tensor engine's stream).
+A product streams its moving tile through the array, one column per cycle (two for fp32, in two passes).  The stationary
+tile of the next product loads behind it.  `pe_cycles` is what streams and slows down under the clock limiter; the
+schedule adds the pipeline latency and the overheads (schedule.py: the Tensor engine's stream).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ def rate_key(lay: Layout) -> str:
     name = _KEYS.get(lay.dtype.name)
     if name is not None:
         return name
-    return "fp32" if lay.dtype.itemsize == 4 and lay.dtype.packed is None else "fp8" if lay.dtype.itemsize == 1 else "bf16"
+    return ("fp32" if lay.dtype.itemsize == 4 and lay.dtype.packed is None else "fp8" if lay.dtype.itemsize == 1
+            else "bf16")
 
 
 def operands(v: Variant) -> tuple[Layout, Layout, bool]:
@@ -51,9 +52,12 @@ def tensor_cost(v: Variant, machine: Machine) -> tuple[Op, ...]:
     elements = rows * columns * width * pair
     ops = []
     for i in range(passes):
-        ops.append(Op(engine=TENSOR, opcode="LDWEIGHTS", issue_ps=0, latency_ps=t.ps(load + t.pipeline_latency_cycles / 2),
-                      reads=("data",) if v.name == "nc_transpose" else ("stationary",), pe_cycles=round(load), dtype=key))
-        ops.append(Op(engine=TENSOR, opcode="MATMUL", issue_ps=t.ps(stream), latency_ps=t.ps(stream + t.pipeline_latency_cycles),
+        ops.append(Op(engine=TENSOR, opcode="LDWEIGHTS", issue_ps=0,
+                      latency_ps=t.ps(load + t.pipeline_latency_cycles / 2),
+                      reads=("data",) if v.name == "nc_transpose" else ("stationary",), pe_cycles=round(load),
+                      dtype=key))
+        ops.append(Op(engine=TENSOR, opcode="MATMUL", issue_ps=t.ps(stream),
+                      latency_ps=t.ps(stream + t.pipeline_latency_cycles),
                       reads=("moving", "dst"), writes=("dst",) if i == passes - 1 else (), elements=elements,
                       flops=2 * elements // passes if not transpose else 0, pe_cycles=round(stream), dtype=key))
     return tuple(ops)

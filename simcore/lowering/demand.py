@@ -1,8 +1,8 @@
 """The last resort of the older compiler where tiles do not fit: every instruction as late as its result allows.
 
-Loops that fill tiles, loops that use them and loops that store them are fused this way: each store is preceded by just what
-it needs, so that a tile lives from shortly before its first use.  The order is inferred: kernels whose arrays are larger than
-SBUF, written as separate loops, run on chips.
+Loops that fill tiles, loops that use them and loops that store them are fused this way: each store is preceded by just
+what it needs, so that a tile lives from shortly before its first use.  The order is inferred: kernels whose arrays are
+larger than SBUF, written as separate loops, run on chips.
 """
 
 from __future__ import annotations

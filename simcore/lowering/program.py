@@ -1,7 +1,7 @@
 """lower(): from what the kernel asked for to what the chip executes.
 
-A Program is columns over the trace's instructions (what the schedule orders) and over chip instructions (what it shows: a
-matmul is LDWEIGHTS and MATMUL, in float32 twice).  Costs are worked out once per variant and gathered.
+A Program is columns over the trace's instructions (what the schedule orders) and over chip instructions (what it shows:
+a matmul is LDWEIGHTS and MATMUL, in float32 twice).  Costs are worked out once per variant and gathered.
 """
 
 from __future__ import annotations
@@ -140,8 +140,8 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
 
 
 def _kinds(trace: Trace, units: Units) -> tuple[list[tuple[int, int, bool, int]], np.ndarray]:
-    """Distinct (variant, how many at once, on an argument of an older kernel, operands read in PSUM instead of SBUF as bits)
-    of the units, and which one each unit is."""
+    """Distinct (variant, how many at once, on an argument of an older kernel, operands read in PSUM instead of SBUF as
+    bits) of the units, and which one each unit is."""
     widest = int(units.times.max(initial=1)) + 1
     argument = np.zeros(len(units.row), np.int64)
     if trace.info.get("dialect") == LEGACY and len(trace):
@@ -158,9 +158,11 @@ def _kinds(trace: Trace, units: Units) -> tuple[list[tuple[int, int, bool, int]]
         position = np.arange(len(instruction)) - trace.access_start[instruction]
         hit = moved[trace.region_storage[trace.access]] & (position < 8)
         np.bitwise_or.at(psum_bits, instruction[hit], 1 << position[hit])
-    code = ((trace.variant[units.row].astype(np.int64) * widest + units.times) * 2 + argument) * 256 + psum_bits[units.row]
+    code = ((trace.variant[units.row].astype(np.int64) * widest + units.times) * 2
+            + argument) * 256 + psum_bits[units.row]
     code, kind = np.unique(code, return_inverse=True)
-    return [(int(c) // 512 // widest, int(c) // 512 % widest, bool(c >> 8 & 1), int(c) & 255) for c in code], kind.reshape(-1)
+    return [(int(c) // 512 // widest, int(c) // 512 % widest, bool(c >> 8 & 1), int(c) & 255)
+            for c in code], kind.reshape(-1)
 
 
 def _balance(trace: Trace, machine: Machine, kinds, kind, kind_ops):
@@ -198,8 +200,8 @@ def _streams(core, kind, kind_ops) -> tuple[np.ndarray, list[Stream]]:
 def _soft(producer, consumer, cause, stream, streams: list[Stream]) -> np.ndarray:
     """Which dependences the order of an engine already guarantees.
 
-    The Tensor engine forwards accumulations, so its own instructions only follow each other; on the other engines a result
-    must be written before the same engine can read it, but overwriting what it has read needs no wait.
+    The Tensor engine forwards accumulations, so its own instructions only follow each other; on the other engines a
+    result must be written before the same engine can read it, but overwriting what it has read needs no wait.
     """
     tensor = np.array([s.engine == "Tensor" for s in streams], bool)
     queue = np.array([bool(s.queue) for s in streams], bool)
@@ -208,8 +210,8 @@ def _soft(producer, consumer, cause, stream, streams: list[Stream]) -> np.ndarra
 
 
 def _with_reuse(trace: Trace, units: Units, placement: Placement, stream):
-    """Dependences between units, with what follows from addresses: the first writes of a tile wait for the last accesses
-    of the tiles whose place it takes."""
+    """Dependences between units, with what follows from addresses: the first writes of a tile wait for the last
+    accesses of the tiles whose place it takes."""
     if not placement.before:
         return units.producer, units.consumer, units.cause
     instruction, reads, writes = accesses(trace)

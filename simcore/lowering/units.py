@@ -1,11 +1,12 @@
 """What the compiler makes of the instructions before it orders them: units of work.
 
-Kernels of the current dialect are taken as they are written, one unit per instruction.  The compiler of the older dialect
-rewrites loops first; what the profiles show of it is modelled here, by structure and not by kernel:
+Kernels of the current dialect are taken as they are written, one unit per instruction.  The compiler of the older
+dialect rewrites loops first; what the profiles show of it is modelled here, by structure and not by kernel:
 
 - a copy PSUM -> SBUF that changes no dtype and is read by Vector and Scalar only is left out: they read the PSUM tile,
   as long as no more than `forward_banks` banks are held that way;
-- copies PSUM -> SBUF that fill neighbouring parts of one tile become one copy, of up to a bank; their PSUM tiles share a bank;
+- copies PSUM -> SBUF that fill neighbouring parts of one tile become one copy, of up to a bank; their PSUM tiles share
+a bank;
 - instructions of one value per partition (row maxima, sums, reciprocals) of neighbouring iterations become one;
 - transfers of one source line that are alike and small become one, of up to `merge_bytes`;
 - an instruction whose inputs have not changed since its line ran last is left out;
@@ -65,7 +66,8 @@ class _Rewriter:
         self.trace, self.machine = trace, machine
         self.n = len(trace)
         self.group = list(range(self.n))                 # union: instruction -> the group's first
-        self.gone: dict[int, int] = {}                   # forwarded copy -> the instruction that wrote the PSUM tile last
+        # forwarded copy -> the instruction that wrote the PSUM tile last
+        self.gone: dict[int, int] = {}
         self.after: list[list[tuple[int, int]]] = [[] for _ in range(self.n)]
         self.before: list[list[tuple[int, int]]] = [[] for _ in range(self.n)]
         for p, c, why in zip(producer.tolist(), consumer.tolist(), cause.tolist(), strict=True):
@@ -97,12 +99,15 @@ class _Rewriter:
                 continue
             if v.row.engines and any(o.layout.buffer is psum for o in v.operands):
                 self._merge_copies(rows, copies, compiler.merge_elements)
-            elif all(o.layout.on_chip for o in v.operands) and max(o.layout.free for o in v.operands) <= compiler.merge_small_elements:
+            elif all(o.layout.on_chip
+                     for o in v.operands) and max(o.layout.free for o in v.operands) <= compiler.merge_small_elements:
                 self._merge_runs(rows, narrow)
             elif v.name == "dma_copy" and len(rows) <= compiler.merge_transfers:
                 size = max(o.layout.nbytes for o in v.operands)
-                if any(self.trace.storages[self.trace.region_storage[r]].kind != "input" for r in self.trace.regions(rows[0])):
-                    self._merge_runs([i for i in rows if not self._reads_input(i)], max(1, compiler.merge_bytes // size))
+                if any(self.trace.storages[self.trace.region_storage[r]].kind != "input"
+                       for r in self.trace.regions(rows[0])):
+                    self._merge_runs([i for i in rows if not self._reads_input(i)],
+                                     max(1, compiler.merge_bytes // size))
         return self._number()
 
     # ------------------------------------------------------------------------------ what may be merged
@@ -111,7 +116,8 @@ class _Rewriter:
         return int(self.trace.region_storage[self.trace.regions(i)[k]])
 
     def _reads_input(self, i: int) -> bool:
-        return any(self.trace.storages[int(self.trace.region_storage[r])].kind == "input" for r in self.trace.regions(i))
+        return any(self.trace.storages[int(self.trace.region_storage[r])].kind == "input"
+                   for r in self.trace.regions(i))
 
     def _psum_copy(self, i: int) -> tuple[int, int] | None:
         """(SBUF storage, PSUM storage) where instruction i copies a PSUM tile to SBUF."""
@@ -161,7 +167,8 @@ class _Rewriter:
         if v.name != "tensor_tensor":
             return False
         others = [k for k, o in enumerate(v.operands) if o.access == "r" and self._storage(j, k) != tile]
-        return all(v.operands[k].layout.buffer is sbuf and self._storage(j, k) not in self.in_psum for k in others) and len(others) == 1
+        return (all(v.operands[k].layout.buffer is sbuf and self._storage(j, k) not in self.in_psum for k in others)
+                and len(others) == 1)
 
     def _drop_loads(self) -> None:
         """Leave out loads of what is in SBUF already."""
@@ -199,7 +206,8 @@ class _Rewriter:
             regions = trace.regions(i).tolist()
             k = v.operands.index(v.writes[0])
             tile = int(trace.region_storage[regions[k]])
-            if v.writes[0].access != "w" or self.writes.get(tile, 0) != 1 or trace.storages[tile].nbytes != v.writes[0].layout.nbytes:
+            if v.writes[0].access != "w" or self.writes.get(tile,
+                                                            0) != 1 or trace.storages[tile].nbytes != v.writes[0].layout.nbytes:
                 continue
             inputs = tuple(r for j, r in enumerate(regions) if j != k)
             if any(self.writes.get(int(trace.region_storage[r]), 0) > 1 for r in inputs):
@@ -277,7 +285,8 @@ class _Rewriter:
         for p in range(n):
             for c, why in self.after[p]:
                 edge(to[p], to[c], why)
-        for i in self.gone:                     # who overwrites the PSUM tile waits for those who read it in the copy's place
+        # who overwrites the PSUM tile waits for those who read it in the copy's place
+        for i in self.gone:
             readers = [j for j, why in self.after[i] if why == DATA]
             for c, why in self.after[i]:
                 if why == REUSE:
@@ -299,7 +308,8 @@ class _Rewriter:
                 waits[c] -= 1
                 if not waits[c]:
                     heapq.heappush(free, c)
-        if len(number) < len(leaders):          # merged instructions wait for each other: leave the program as it was written
+        # merged instructions wait for each other: leave the program as it was written
+        if len(number) < len(leaders):
             plain = [(p, c, why) for p in range(n) for c, why in self.after[p]]
             e = np.array(plain, np.int64).reshape(-1, 3)
             one = np.arange(n)

@@ -64,5 +64,5 @@ def _whole(trace: Trace, region: int) -> bool:
 
 
 def _copy(old: Storage, number: int) -> Storage:
-    return Storage(number, old.name, old.shape, old.dtype, old.buffer, address=None, site=old.site, kind=old.kind, core=old.core,
-                   born=old.born)
+    return Storage(number, old.name, old.shape, old.dtype, old.buffer, address=None, site=old.site, kind=old.kind,
+                   core=old.core, born=old.born)

@@ -317,7 +317,8 @@ class Hbm(Section):
 class Dma(Section):
     """DMA: a trigger instruction, descriptors on 16 engines, a completion notice.
 
-    Three ways to generate descriptors: hw (a block behind Sync or Scalar), sw (GpSimd writes them), static (the host did).
+    Three ways to generate descriptors: hw (a block behind Sync or Scalar), sw (GpSimd writes them), static (the host
+    did).
     """
 
     engines: int = number()
@@ -375,7 +376,8 @@ class Compiler(Section):
     forward_banks: int = number()                   # PSUM banks read in place of their copies in SBUF, older dialect
     merge_iterations: int = number()                # iterations whose small instructions become one, with PSUM held
     merge_iterations_without_psum: int = number()   # the same where no PSUM is held between them
-    merge_elements: int = number()                  # a merged copy out of PSUM has at most so many elements per partition
+    # a merged copy out of PSUM has at most so many elements per partition
+    merge_elements: int = number()
     merge_small_elements: int = number()            # instructions of at most so many elements per partition merge
     merge_bytes: int = number()                     # transfers merge up to this
     merge_transfers: int = number()                 # transfers of loops of at most so many iterations

@@ -175,7 +175,8 @@ def _instruction_columns(rows: Rows) -> tuple[dict[str, np.ndarray], np.ndarray,
     done = np.maximum(end, _np(rows.done)) if len(rows.done) else end
     elements, transpose = _np(rows.elements), _np(rows.transpose) != 0
     # the profiler counts an fp32 product's multiply-adds in each of its two passes; the arithmetic is done once
-    half = np.array(["fp32_mode=" in text for text in rows.strings.all()] or [False], bool)[_np(rows.operands)] & (_np(rows.operands) >= 0)
+    half = np.array(["fp32_mode=" in text for text in rows.strings.all()] or [False],
+                    bool)[_np(rows.operands)] & (_np(rows.operands) >= 0)
     given = {"core": _np(rows.core), "engine": _np(rows.engine), "opcode": _np(rows.opcode),
              "operands": _np(rows.operands), "site": _np(rows.site), "start_ps": start, "end_ps": end, "done_ps": done,
              "elements": elements, "flops": np.where(transpose, 0, np.where(half, elements, 2 * elements))}

@@ -1,7 +1,7 @@
 """Adapter of the latency judge: `--adapter tests/tools/latency_adapter.py`.
 
-Puts simcore's modules under the names `nki` and `neuronxcc` for the process, captures each case for timing only, and gives
-the simulated times by kind of measurement.
+Puts simcore's modules under the names `nki` and `neuronxcc` for the process, captures each case for timing only, and
+gives the simulated times by kind of measurement.
 """
 
 from __future__ import annotations

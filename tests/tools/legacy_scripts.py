@@ -28,7 +28,8 @@ def scripts(root: Path, folders: list[str], pattern: str) -> list[Path]:
         for path in sorted((root / folder).rglob("*.py")):
             text = path.read_text(errors="replace")
             starts = "__main__" in text or "xla_device()" in text or "\ntest_attn_tutorial(" in text
-            if starts and ("neuronxcc" in text or "_nki_kernels" in text or "nki_kernel" in text) and re.search(pattern, str(path)):
+            if starts and ("neuronxcc" in text or "_nki_kernels" in text
+                           or "nki_kernel" in text) and re.search(pattern, str(path)):
                 found.append(path)
     return found
 
@@ -38,16 +39,19 @@ def run(root: Path, path: Path, timeout: float) -> tuple[str, float, str]:
     text = path.read_text(errors="replace")
     if re.search(r"^\s*(import|from) jax", text, re.M) and importlib.util.find_spec("jax") is None:
         return "skip", 0.0, "jax is not installed"
-    env = dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, (TOOLS / "names", TOOLS / "devices", path.parent, root / "src", root))),
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, (TOOLS / "names", TOOLS / "devices", path.parent,
+                                                                root / "src", root))),
                PYTHONDONTWRITEBYTECODE="1", OMP_NUM_THREADS="1")
     start = time.time()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            done = subprocess.run([sys.executable, str(path)], cwd=folder, env=env, capture_output=True, text=True, timeout=timeout, errors="replace")
+            done = subprocess.run([sys.executable, str(path)], cwd=folder, env=env, capture_output=True, text=True,
+                                  timeout=timeout, errors="replace")
         except subprocess.TimeoutExpired:
             return "timeout", timeout, ""
     lines = [x for x in done.stderr.strip().splitlines() if x.strip()]
-    return ("pass" if done.returncode == 0 else "fail"), time.time() - start, "" if done.returncode == 0 else (lines[-1] if lines else "")
+    return (("pass" if done.returncode == 0 else "fail"), time.time() - start, "" if done.returncode == 0
+            else (lines[-1] if lines else ""))
 
 
 def main() -> int:

@@ -5,7 +5,8 @@ import logging
 from simcore.frontend.neuronxcc import nki
 
 if not hasattr(logging, "OFF"):
-    logging.OFF = logging.CRITICAL + 10     # the vendor's package defines this level, and scripts switch logging off with it
+    # the vendor's package defines this level, and scripts switch logging off with it
+    logging.OFF = logging.CRITICAL + 10
 
 __all__ = ["nki"]
 __version__ = "2.21.0.0+simcore"

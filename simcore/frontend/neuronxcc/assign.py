@@ -34,7 +34,8 @@ def assign(region: Tile, value) -> None:
 
         assign(region, iota(value, dtype=region.form.dtype))
     else:
-        raise KernelError(f"a {type(value).__name__} cannot be stored into a tile; use a tile or a number", site=state.user_site(2))
+        raise KernelError(f"a {type(value).__name__} cannot be stored into a tile; use a tile or a number",
+                          site=state.user_site(2))
 
 
 def _takes(region: Tile, value: Result) -> bool:

@@ -30,7 +30,8 @@ class Mask:
         """The part of an operand inside the box; dims names the grid dimension of each of its dimensions (None: not masked)."""
         if dims is None:
             dims = self.align(t)
-        return t.clipped(tuple((0, n) if d is None or n != self.shape[d] else self.box[d] for n, d in zip(t.shape, dims, strict=True)))
+        return t.clipped(tuple((0, n) if d is None or n != self.shape[d] else self.box[d]
+                               for n, d in zip(t.shape, dims, strict=True)))
 
     def align(self, t: Tile):
         rank, have = len(self.shape), len(t.shape)
@@ -48,7 +49,8 @@ class Mask:
             return self
         dims = tuple(dims)
         box = tuple((0, n) if d is None else self.box[d] for d, n in zip(dims, shape, strict=True))
-        kept = self.keep if self.keep is not None and sorted(d for d in dims if d is not None) == list(range(len(self.shape))) else None
+        kept = (self.keep if self.keep is not None
+                and sorted(d for d in dims if d is not None) == list(range(len(self.shape))) else None)
         return Mask(tuple(shape), box, kept if kept is None else kept.transpose([d for d in dims if d is not None]))
 
 
@@ -154,9 +156,10 @@ def _overlap(a, b) -> bool:
 # ---------------------------------------------------------------------------------------- recording
 
 
-def call(name: str, dst: Tile, operands: dict, params: dict, *, keep: np.ndarray | None = None, writes: tuple[str, ...] = (),
-         reads_dst: bool = False) -> None:
-    """Record one instruction now.  operands may hold tiles, numbers and None; `writes` names further destinations among them.
+def call(name: str, dst: Tile, operands: dict, params: dict, *, keep: np.ndarray | None = None,
+         writes: tuple[str, ...] = (), reads_dst: bool = False) -> None:
+    """Record one instruction now.  operands may hold tiles, numbers and None; `writes` names further destinations among
+    them.
 
     Without elements to write or read there is no instruction.
     """
@@ -188,12 +191,13 @@ def call(name: str, dst: Tile, operands: dict, params: dict, *, keep: np.ndarray
         after_write(dst, name)
 
 
-def result(name: str, shape, dtype, operands: dict, params: dict, mask=None, *, buffer=sbuf, par: int = 0, targets=ON_CHIP, grid=None,
-           dst_dims=None, writes: tuple[str, ...] = (), dims: dict | None = None) -> Result:
+def result(name: str, shape, dtype, operands: dict, params: dict, mask=None, *, buffer=sbuf, par: int = 0,
+           targets=ON_CHIP, grid=None, dst_dims=None, writes: tuple[str, ...] = (), dims: dict | None = None) -> Result:
     """An instruction whose destination is chosen by what the kernel does with its result.
 
     shape     of the result; grid: shape the mask refers to (the same unless the instruction reduces or transposes)
-    dst_dims  grid dimension of each dimension of the result; dims: the same for operands that are not aligned with the grid
+    dst_dims  grid dimension of each dimension of the result; dims: the same for operands that are not aligned with the
+              grid
     """
     rec = state.recorder
     where = resolve(mask, shape if grid is None else grid)
@@ -207,7 +211,8 @@ def result(name: str, shape, dtype, operands: dict, params: dict, mask=None, *, 
             return call(name, dst, operands, params, writes=writes)
         if where is False:
             return None
-        clipped = {k: where.clip(v, dims.get(k) if dims else None) if isinstance(v, Tile) else v for k, v in operands.items()}
+        clipped = {k: where.clip(v, dims.get(k) if dims else None) if isinstance(v, Tile) else v
+                   for k, v in operands.items()}
         keep = where.keep
         if keep is not None and dst_dims is not None:
             return _with_neutral(name, where, where.clip(dst, dst_dims), clipped, params)
@@ -227,7 +232,8 @@ def _with_neutral(name, where: Mask, dst: Tile, operands: dict, params: dict) ->
     op = to_operator(params["op"]).name
     neutral = {"add": 0, "subtract": 0, "multiply": 1, "maximum": -np.inf, "minimum": np.inf}.get(op)
     if neutral is None:
-        raise KernelError(f"nisa.{name} with nl.{op} under a mask that is not a rectangle is not possible; clear the elements outside first")
+        raise KernelError(f"nisa.{name} with nl.{op} under a mask that is not a rectangle is not possible; clear "
+                          "the elements outside first")
     before = data.read().copy()
     data.write(np.where(where.keep.reshape(data.shape), before.astype(np.float64), neutral))
     call(name, dst, operands, params)
@@ -236,7 +242,8 @@ def _with_neutral(name, where: Mask, dst: Tile, operands: dict, params: dict) ->
     return None
 
 
-def now(name: str, dst: Tile, operands: dict, params: dict, mask=None, *, grid=None, writes: tuple[str, ...] = (), reads_dst=False) -> None:
+def now(name: str, dst: Tile, operands: dict, params: dict, mask=None, *, grid=None, writes: tuple[str, ...] = (),
+        reads_dst=False) -> None:
     """An instruction that names its destination itself: recorded at once."""
     flush()
     where = resolve(mask, dst.shape if grid is None else grid)
@@ -258,7 +265,8 @@ def operand(value, what: str) -> Tile:
         return value
     if isinstance(value, Tensor):
         return tiles.as_tile(value)
-    raise KernelError(f"{what} must be a tile, not {type(value).__name__}" + (" (load it with nl.load first)" if isinstance(value, np.ndarray) else ""),
+    raise KernelError(f"{what} must be a tile, not {type(value).__name__}"
+                      + (" (load it with nl.load first)" if isinstance(value, np.ndarray) else ""),
                       site=state.user_site(2))
 
 

@@ -11,6 +11,7 @@ from simcore.frontend.neuronxcc import calls
 from simcore.frontend.neuronxcc import tile as tiles
 from simcore.frontend.neuronxcc.forms import form, frozen
 from simcore.frontend.neuronxcc.index import Index
+from simcore.frontend.neuronxcc.loops import LoopIndex
 from simcore.frontend.neuronxcc.placement import Placement
 from simcore.frontend.neuronxcc.tile import Result, Tile, at_site, flush, fresh_strides, new_storage
 from simcore.tensor import MemoryRegion, private_hbm, psum, sbuf, to_buffer
@@ -47,7 +48,8 @@ def ndarray(shape, dtype, buffer=None, name=None, fill=None) -> Tile:
     blocks, own, par = split(shape)
     if not where.on_chip:
         whole = (*blocks, *own)
-        t = Tile(new_storage(whole, dt, where, name=name), form(whole, fresh_strides(whole, 0), (False,) * len(whole), dt, where))
+        t = Tile(new_storage(whole, dt, where, name=name),
+                 form(whole, fresh_strides(whole, 0), (False,) * len(whole), dt, where))
         if fill is not None:
             with at_site(site):
                 fill_hbm(t, fill)
@@ -63,13 +65,21 @@ def one_tile(own, dt: DType, where: MemoryRegion, site: int, name, address, fill
         storage.site = site
         t = Tile(storage, form(own, fresh_strides(own, 0), tuple(k == 0 for k in range(len(own))), dt, where))
         if fill is not None:
-            if where is psum and fill == 0:          # zeros that matmuls accumulate on are never written: see calls.PsumState
+            # zeros that matmuls accumulate on are never written: see calls.PsumState
+            if where is psum and fill == 0:
                 storage.tag = calls.PsumState(True, site)
                 if storage.data is not None:
                     storage.data[:] = 0
             else:
                 calls.call("memset", t, {}, {"value": fill})
     return t
+
+
+def _integers(key: tuple) -> bool:
+    for k in key:
+        if k.__class__ is not int and k.__class__ is not LoopIndex:
+            return False
+    return True
 
 
 class Blocks(Tile):
@@ -83,7 +93,8 @@ class Blocks(Tile):
     def __init__(self, blocks, own, dt, where, site, label, placement, fill):
         shape = (*blocks, *own)
         par = len(blocks)
-        super().__init__(None, form(shape, fresh_strides(shape, par), tuple(k == par for k in range(len(shape))), dt, where))
+        super().__init__(None, form(shape, fresh_strides(shape, par), tuple(k == par for k in range(len(shape))), dt,
+                                    where))
         self.blocks, self.own, self.site, self.label, self.placement, self.fill = blocks, own, site, label, placement, fill
         self.parts: dict[tuple[int, ...], Tile] = {}
         self.joined: Tile | None = None
@@ -92,8 +103,12 @@ class Blocks(Tile):
         if key.__class__ is not tuple:
             key = (key,)
         n = len(self.blocks)
-        if self.joined is None and len(key) >= n and all(isinstance(k, int) for k in key[:n]):
-            at, rest = key[:n], key[n:]
+        at, rest = key[:n], key[n:]
+        part = self.parts.get(at) if self.joined is None and _integers(at) else None
+        if part is not None:
+            return part[rest] if rest else part
+        if self.joined is None and len(at) == n and _integers(at):
+            pass
         elif self.joined is None:
             at, rest = self._block_of(key)
         else:
@@ -126,8 +141,8 @@ class Blocks(Tile):
         part = self.parts.get(at)
         if part is None:
             address = self.placement.address(at, self.own, self.form.dtype) if self.placement else None
-            part = self.parts[at] = one_tile(self.own, self.form.dtype, self.form.buffer, self.site, self.label and f"{self.label}{list(at)}",
-                                             address, self.fill)
+            part = self.parts[at] = one_tile(self.own, self.form.dtype, self.form.buffer, self.site,
+                                             self.label and f"{self.label}{list(at)}", address, self.fill)
         return part
 
     def _outside(self, at) -> Tile:
@@ -135,12 +150,14 @@ class Blocks(Tile):
         first = next(iter(self.parts.values()), None) or self._make((0,) * len(self.blocks))
         f = first.form
         k, n = next((k, n) for k, n in enumerate(self.blocks) if not -n <= at[k] < n)
-        return Tile(first.storage, form(f.shape, f.strides, f.par, f.dtype, f.buffer, ((n, at[k], (0,) * len(f.shape)),)))
+        return Tile(first.storage,
+                    form(f.shape, f.strides, f.par, f.dtype, f.buffer, ((n, at[k], (0,) * len(f.shape)),)))
 
     def whole(self) -> Tile:
         if self.joined is None:
             if self.parts:
-                raise KernelError("an access to several blocks of a tensor whose blocks were used one by one before is not possible; "
+                raise KernelError("an access to several blocks of a tensor whose blocks were used one by one "
+                                  "before is not possible; "
                                   "index the block dimensions with integers", site=state.user_site(2))
             flush()
             f = self.form
@@ -185,7 +202,8 @@ def constant_hbm(values: np.ndarray, dt: DType, name=None) -> Tile:
     values = np.ascontiguousarray(values)
     if values.dtype != dt.np:
         values = cast(values, dt)
-    storage = rec.new_storage(name or f"constant{len(rec.storages)}", values.shape, dt, private_hbm, site=state.site(rec, 2), kind="input")
+    storage = rec.new_storage(name or f"constant{len(rec.storages)}", values.shape, dt, private_hbm,
+                              site=state.site(rec, 2), kind="input")
     if rec.values:
         storage.data = np.ascontiguousarray(values).copy().reshape(-1).view(np.uint8)
     return Tile(storage, form(values.shape, fresh_strides(values.shape, 0), (False,) * values.ndim, dt, private_hbm))

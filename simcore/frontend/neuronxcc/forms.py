@@ -1,9 +1,9 @@
 """Forms: what a view of a tensor looks like, and how indexing makes one view from another.
 
-A form is shape, strides, and which dimensions walk over partitions.  The older dialect has block dimensions in front of the
-partition, and index expressions may run past the end of a tensor where a mask hides the part outside; such a form carries
-`limits`, affine conditions that must hold at the time of use.  Forms are interned and remember how they were cut, because a
-kernel cuts the same way in every iteration.
+A form is shape, strides, and which dimensions walk over partitions.  The older dialect has block dimensions in front of
+the partition, and index expressions may run past the end of a tensor where a mask hides the part outside; such a form
+carries `limits`, affine conditions that must hold at the time of use.  Forms are interned and remember how they were
+cut, because a kernel cuts the same way in every iteration.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class Form:
         step = inner
         for k in range(last, first - 1, -1):
             if self.shape[k] > 1 and self.strides[k] != step:
-                raise KernelError(f"dimensions {walking} of a view of shape {self.shape} all walk over partitions, but not in one "
+                raise KernelError(f"dimensions {walking} of a view of shape {self.shape} all walk over "
+                                  "partitions, but not in one "
                                   "evenly spaced sequence; index the partition with one expression")
             step *= self.shape[k]
         shape = (*self.shape[:first], math.prod(self.shape[first:last + 1]), *self.shape[last + 1:])
@@ -96,14 +97,17 @@ class Form:
         """(form, offset change) of the part inside `box`, a (low, high) range per dimension."""
         found = self.clips.get(box)
         if found is None:
-            if self.splits is not None and any((low, high) != (0, n) for (low, high), n in zip(box, self.shape, strict=True)):
-                raise KernelError("a mask on an access with // or % in its index expression must be decided by loop variables alone")
+            if self.splits is not None and any((low, high) != (0, n)
+                                               for (low, high), n in zip(box, self.shape, strict=True)):
+                raise KernelError("a mask on an access with // or % in its index expression must be decided "
+                                  "by loop variables alone")
             shape = tuple(high - low for low, high in box)
             offset = sum(low * s for (low, _), s in zip(box, self.strides, strict=True))
             limits = []
             for size, const, coefs in self.limits:
                 limits.append((size, const + sum(c * low for c, (low, _) in zip(coefs, box, strict=True)), coefs))
-            found = self.clips[box] = form(shape, self.strides, self.par, self.dtype, self.buffer, _needed(limits, shape), self.splits), offset
+            found = self.clips[box] = form(shape, self.strides, self.par, self.dtype, self.buffer,
+                                           _needed(limits, shape), self.splits), offset
         return found
 
     def derive(self, shape, strides, par) -> Form:
@@ -243,7 +247,8 @@ def _plan_advanced(f: Form, key, grids):
     terms: list[Term] = []
     shape = list(base)
     if inline:
-        rank, order, place = len(base), [j for j, k in enumerate(key) if isinstance(k, slice | DynamicSlice | Index)], {}
+        rank, order, place = len(base), [j for j, k in enumerate(key)
+                                         if isinstance(k, slice | DynamicSlice | Index)], {}
         place = {j: order.index(j) for j in slices}
         inline = all(base[place[j]] == 1 for j in slices)
     before: list[int] = []
@@ -273,7 +278,8 @@ def _plan_advanced(f: Form, key, grids):
             if k.table is not None:
                 terms.append(Term(0, {}, k.table.reshape((1,) * shift + k.shape + (1,) * (rank - shift - len(base)))))
             else:
-                terms.append(Term(k.const, {shift + d: c for d, (c, m) in enumerate(zip(k.coefs, k.shape, strict=True)) if c and m > 1}))
+                terms.append(Term(k.const, {shift + d: c for d, (c, m) in enumerate(zip(k.coefs, k.shape, strict=True))
+                                            if c and m > 1}))
         else:
             i = _integer(k, f)
             terms.append(Term(i + n if -n <= i < 0 else i, {}))
@@ -284,7 +290,8 @@ def _integer(k, what) -> int:
     try:
         return k.__index__()
     except (AttributeError, TypeError):
-        raise KernelError(f"{what} cannot be indexed with {k!r} ({type(k).__name__}); use integers, slices, nl.ds, index expressions "
+        raise KernelError(f"{what} cannot be indexed with {k!r} ({type(k).__name__}); use integers, slices, "
+                          "nl.ds, index expressions "
                           "or tiles of integers") from None
 
 
@@ -303,7 +310,8 @@ def apply(f: Form, shape: tuple[int, ...], terms: list[Term]) -> tuple[Form, int
         if t.table is not None:
             tables.append((d, t.table))
             if t.table.size and (t.table.min() < 0 or t.table.max() >= f.shape[d]):
-                raise KernelError(f"an index expression reaches {int(t.table.max())} in a dimension of {f.shape[d]} elements")
+                raise KernelError(f"an index expression reaches {int(t.table.max())} in a dimension "
+                                  f"of {f.shape[d]} elements")
             continue
         offset += t.const * f.strides[d]
         for k, c in t.coefs.items():
@@ -326,7 +334,8 @@ def apply(f: Form, shape: tuple[int, ...], terms: list[Term]) -> tuple[Form, int
     result = form(shape, tuple(strides), tuple(par), f.dtype, f.buffer, _needed(limits, shape))
     if not tables:
         if f.splits is not None:
-            raise KernelError("a view made with // or % in its index expression cannot be indexed again; index the tile itself")
+            raise KernelError("a view made with // or % in its index expression cannot be indexed "
+                              "again; index the tile itself")
         return result, offset, None
     table = sum(np.broadcast_to(values, shape) * f.strides[d] for d, values in tables)
     return _factor(result, offset, table, {d for d, _ in tables}, f)

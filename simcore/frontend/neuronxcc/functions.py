@@ -23,12 +23,14 @@ from simcore.tensor import Tensor, psum, sbuf
 def broadcast_shape(a, b) -> tuple[int, ...]:
     """The shape of `a op b`: as NumPy says, and one value per partition fits any free dimensions."""
     for one, other in ((a, b), (b, a)):
-        if one.ndim == 2 < other.ndim and one.shape == (other.shape[0], 1) and one.form.par_axis == other.form.par_axis == 0:
+        if one.ndim == 2 < other.ndim and one.shape == (other.shape[0],
+                                                        1) and one.form.par_axis == other.form.par_axis == 0:
             return other.shape
     try:
         return broadcast(a.shape, b.shape)
     except KernelError:
-        raise KernelError(f"tiles of shapes {a.shape} and {b.shape} do not broadcast", site=state.user_site(3)) from None
+        raise KernelError(f"tiles of shapes {a.shape} and {b.shape} do not broadcast",
+                          site=state.user_site(3)) from None
 
 
 def spread(t: Tile, shape) -> Tile:
@@ -62,7 +64,8 @@ def broadcast_partitions(t: Tile, shape) -> Tile:
     flush()
     ones = one_tile((1, partitions), work, sbuf, site, None, None, 1.0)
     out = one_tile((partitions, *shape[1:]), dt, sbuf, site, None, None, None)
-    flat_in, flat_out = row.reshape(1, -1) if _flat(row) else tensor_copy(row).reshape(1, -1), out.reshape(partitions, -1)
+    flat_in, flat_out = (row.reshape(1, -1) if _flat(row) else tensor_copy(row).reshape(1, -1),
+                         out.reshape(partitions, -1))
     for at in range(0, flat_in.shape[1], 512):
         part = slice(at, min(at + 512, flat_in.shape[1]))
         flat_out[:, part] = tensor_copy(nc_matmul(ones, flat_in[:, part]), dtype=dt)
@@ -133,7 +136,8 @@ def store(dst, value, *, mask=None, **kwargs):
             flush()
             fill_hbm(dst, value)
             return
-        value = result("memset", shape, dst.form.dtype, {}, {"value": value.item() if isinstance(value, np.generic) else value})
+        value = result("memset", shape, dst.form.dtype, {},
+                       {"value": value.item() if isinstance(value, np.generic) else value})
     value = operand(value, "value")
     move(dst, value, mask if mask is not None else value.mask, **params)
 
@@ -142,7 +146,8 @@ def move(dst: Tile, src: Tile, mask=None, **params) -> None:
     """dst = src by DMA, element for element in the order of each side's shape."""
     flush()
     if src.buffer is psum:                        # DMA cannot reach PSUM
-        src = result("tensor_copy", src.shape, src.form.dtype, {"src": src}, {}, mask if src.shape == dst.shape else None)
+        src = result("tensor_copy", src.shape, src.form.dtype, {"src": src}, {}, mask if src.shape == dst.shape
+                     else None)
         flush()
     if dst.buffer is psum:
         staged = result("dma_copy", src.shape, src.form.dtype, {"src": src}, params, mask, targets=(sbuf,))
@@ -168,7 +173,8 @@ def move(dst: Tile, src: Tile, mask=None, **params) -> None:
                 src = src.permuted(order)
             else:
                 dst = dst.permuted(order)
-    calls.call("dma_copy", dst, {"src": src}, params, keep=where.keep if where is not None else None, reads_dst=params.get("dst_rmw_op") is not None)
+    calls.call("dma_copy", dst, {"src": src}, params, keep=where.keep if where is not None else None,
+               reads_dst=params.get("dst_rmw_op") is not None)
 
 
 def _fitted(src: Tile, shape) -> Tile:
@@ -182,8 +188,8 @@ def _fitted(src: Tile, shape) -> Tile:
 def load_transpose2d(src, *, mask=None, dtype=None, **kwargs):
     """HBM (a, b) to a new SBUF tile (b, a), transposed by the DMA."""
     src = operand(src, "src")
-    return result("dma_transpose", src.shape[::-1], result_dtype(dtype, src), {"src": src}, {}, mask, targets=(sbuf,), grid=src.shape,
-                  dst_dims=tuple(range(src.ndim))[::-1])
+    return result("dma_transpose", src.shape[::-1], result_dtype(dtype, src), {"src": src}, {}, mask, targets=(sbuf,),
+                  grid=src.shape, dst_dims=tuple(range(src.ndim))[::-1])
 
 
 def copy(src, *, mask=None, dtype=None, **kwargs):
@@ -246,18 +252,19 @@ def _binary(op: Operator):
         dt = result_dtype(dtype, x, y)
         if not isinstance(x, Tile) or not isinstance(y, Tile):
             data, number, swap = (y, x, True) if not isinstance(x, Tile) else (x, y, False)
-            return result("tensor_scalar", data.shape, _result_kind(dtype, dt, number, op), {"data": data, "operand0": number},
+            return result("tensor_scalar", data.shape, _result_kind(dtype, dt, number, op),
+                          {"data": data, "operand0": number},
                           {"op0": op, "reverse0": swap}, mask, par=data.form.par_axis)
         shape = broadcast_shape(x, y)
         for data, other, swap in ((x, y, False), (y, x, True)):
             if data.shape == shape and other.shape != shape and _per_partition(other, data):
                 if (other.form.dtype.is_int if op.kind == "bit" else other.form.dtype == "float32"):
-                    return result("tensor_scalar", shape, dt, {"data": data, "operand0": other}, {"op0": op, "reverse0": swap}, mask,
-                                  par=data.form.par_axis)
+                    return result("tensor_scalar", shape, dt, {"data": data, "operand0": other},
+                                  {"op0": op, "reverse0": swap}, mask, par=data.form.par_axis)
         if x.buffer is psum and y.buffer is psum:
             y = _in_sbuf(y)
-        return result("tensor_tensor", shape, dt, {"data1": spread(x, shape), "data2": spread(y, shape)}, {"op": op}, mask,
-                      par=x.form.par_axis if x.shape == shape else y.form.par_axis)
+        return result("tensor_tensor", shape, dt, {"data1": spread(x, shape), "data2": spread(y, shape)}, {"op": op},
+                      mask, par=x.form.par_axis if x.shape == shape else y.form.par_axis)
 
     function.__name__ = op.name
     return function
@@ -272,7 +279,8 @@ def _result_kind(asked, dt, number, op):
 
 def _per_partition(t: Tile, data: Tile) -> bool:
     axis = t.form.par_axis
-    return t.size == t.shape[axis] and (t.ndim == data.ndim or axis == 0) and axis == data.form.par_axis and t.shape[axis] == data.shape[axis]
+    return (t.size == t.shape[axis] and (t.ndim == data.ndim or axis == 0) and axis == data.form.par_axis
+            and t.shape[axis] == data.shape[axis])
 
 
 def _activation(op: Operator):
@@ -289,7 +297,8 @@ def _activation(op: Operator):
 def _vector_unary(op: Operator):
     def function(x, *, dtype=None, mask=None, **kwargs):
         x = operand(_index_tile(x), "x")
-        return result("tensor_scalar", x.shape, result_dtype(dtype, x), {"data": x, "operand0": None}, {"op0": op}, mask, par=x.form.par_axis)
+        return result("tensor_scalar", x.shape, result_dtype(dtype, x), {"data": x, "operand0": None}, {"op0": op},
+                      mask, par=x.form.par_axis)
 
     function.__name__ = op.name
     return function
@@ -342,7 +351,8 @@ def floor(x, *, dtype=None, mask=None, **kwargs):
     """Rounded down: a cast to integers and back rounds to nearest, and what came out larger is lowered by one."""
     x = operand(_index_tile(x), "x")
     near = copy(copy(x, dtype="int32", mask=mask), dtype="float32", mask=mask)
-    return subtract(near, FUNCTIONS["greater"](near, x, dtype="float32", mask=mask), dtype=result_dtype(dtype, x), mask=mask)
+    return subtract(near, FUNCTIONS["greater"](near, x, dtype="float32", mask=mask), dtype=result_dtype(dtype, x),
+                    mask=mask)
 
 
 def ceil(x, *, dtype=None, mask=None, **kwargs):
@@ -365,7 +375,8 @@ def cos(x, *, dtype=None, mask=None, **kwargs):
 def tan(x, *, dtype=None, mask=None, **kwargs):
     """sin(x) / cos(x)."""
     x = operand(x, "x")
-    return divide(FUNCTIONS["sin"](x, dtype="float32", mask=mask), cos(x, dtype="float32", mask=mask), dtype=result_dtype(dtype, x), mask=mask)
+    return divide(FUNCTIONS["sin"](x, dtype="float32", mask=mask), cos(x, dtype="float32", mask=mask),
+                  dtype=result_dtype(dtype, x), mask=mask)
 
 
 for _composed in (floor, ceil, trunc, cos, tan):
@@ -373,9 +384,14 @@ for _composed in (floor, ceil, trunc, cos, tan):
 FUNCTIONS["negative"] = Function(OPERATORS["negative"], negative)
 FUNCTIONS["reciprocal"] = Function(OPERATORS["reciprocal"], reciprocal)
 FUNCTIONS["copy"] = Function(OPERATORS["copy"], copy)
-add, subtract, multiply, divide, power, mod = (FUNCTIONS[n] for n in ("add", "subtract", "multiply", "divide", "power", "mod"))
-less, less_equal, greater, greater_equal, equal, not_equal = (FUNCTIONS[n] for n in ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"))
-bitwise_and, bitwise_or, bitwise_xor, left_shift, right_shift = (FUNCTIONS[n] for n in ("bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift"))
+add, subtract, multiply, divide, power, mod = (FUNCTIONS[n]
+                                               for n in ("add", "subtract", "multiply", "divide", "power", "mod"))
+less, less_equal, greater, greater_equal, equal, not_equal = (FUNCTIONS[n]
+                                                              for n in ("less", "less_equal", "greater",
+                                                                        "greater_equal", "equal", "not_equal"))
+bitwise_and, bitwise_or, bitwise_xor, left_shift, right_shift = (FUNCTIONS[n]
+                                                                 for n in ("bitwise_and", "bitwise_or", "bitwise_xor",
+                                                                           "left_shift", "right_shift"))
 invert, exp, square, sqrt, rsqrt = (FUNCTIONS[n] for n in ("invert", "exp", "square", "sqrt", "rsqrt"))
 
 
@@ -401,7 +417,8 @@ def _reduction(op: Operator):
     return function
 
 
-REDUCTIONS = {name: Function(OPERATORS[name], _reduction(OPERATORS[name]), name) for name in ("max", "min", "sum", "prod", "all")}
+REDUCTIONS = {name: Function(OPERATORS[name], _reduction(OPERATORS[name]), name)
+              for name in ("max", "min", "sum", "prod", "all")}
 
 
 def mean(x, axis, *, dtype=None, mask=None, keepdims=False, **kwargs):
@@ -448,7 +465,8 @@ def rms_norm(x, w, axis, n, epsilon=1e-6, *, dtype=None, compute_dtype=None, mas
     scaled = tensor_scalar(total, OPERATORS["multiply"], 1.0 / n, op1=OPERATORS["add"], operand1=float(epsilon))
     root = activation(OPERATORS["rsqrt"], scaled)
     out = multiply(x, root, dtype=work, mask=mask)
-    return multiply(out, w, dtype=result_dtype(dtype, x), mask=mask) if w is not None else copy(out, dtype=result_dtype(dtype, x), mask=mask)
+    return (multiply(out, w, dtype=result_dtype(dtype, x), mask=mask) if w is not None
+            else copy(out, dtype=result_dtype(dtype, x), mask=mask))
 
 
 def where(condition, x, y, *, dtype=None, mask=None, **kwargs):
@@ -466,14 +484,16 @@ def where(condition, x, y, *, dtype=None, mask=None, **kwargs):
     dt = result_dtype(dtype, *(t for t in (x, y) if isinstance(t, Tile)))
     if condition.form.dtype not in ("uint8", "uint16", "uint32"):
         condition = copy(condition, dtype="uint8")
-    out = result("tensor_copy", shape, dt, {"src": spread(y, shape)}, {}, mask) if isinstance(y, Tile) else result("memset", shape, dt, {}, {"value": y}, mask)
+    out = (result("tensor_copy", shape, dt, {"src": spread(y, shape)}, {}, mask) if isinstance(y, Tile)
+           else result("memset", shape, dt, {}, {"value": y}, mask))
     flush()
     source = x
     if isinstance(x, Tile):
         source = spread(x, shape)
         if source.form.dtype is not dt or source.shape != shape or source.size == source.shape[0] != math.prod(shape):
             source = copy(x.broadcast_to(shape), dtype=dt)
-    calls.now("tensor_copy_predicated", Tile(out.storage, out.form, out.offset), {"src": source, "predicate": _full(condition, shape)}, {}, mask, reads_dst=True)
+    calls.now("tensor_copy_predicated", Tile(out.storage, out.form, out.offset),
+              {"src": source, "predicate": _full(condition, shape)}, {}, mask, reads_dst=True)
     return out
 
 
@@ -530,8 +550,8 @@ class LoopSum(Result):
     __slots__ = ("inner", "operator", "key", "kept")
 
     def __init__(self, inner: Tile, operator: Operator, key, kept: dict, dtype, mask):
-        super().__init__(inner.shape, dtype, sbuf, lambda dst: None, site=state.site(state.recorder, 2), par=inner.form.par_axis,
-                         targets=(sbuf, psum))
+        super().__init__(inner.shape, dtype, sbuf, lambda dst: None, site=state.site(state.recorder, 2),
+                         par=inner.form.par_axis, targets=(sbuf, psum))
         self.inner, self.operator, self.key, self.kept = inner, operator, key, kept
         self.mask = mask
 
@@ -573,7 +593,8 @@ def loop_reduce(x, op, loop_indices, *, dtype=None, mask=None, **kwargs):
 
     x = operand(x, "x")
     rec = state.recorder
-    loops = [i.loop for i in (loop_indices if isinstance(loop_indices, tuple | list) else (loop_indices,)) if hasattr(i, "loop")]
+    loops = [i.loop for i in (loop_indices if isinstance(loop_indices, tuple | list) else (loop_indices,))
+             if hasattr(i, "loop")]
     kept = rec.__dict__.setdefault("loop_sums", {})
     waiting = isinstance(x, Result) and not x.ready
     if waiting:
@@ -591,7 +612,8 @@ def all_reduce(x, op, program_axes, *, dtype=None, mask=None, parallel_reduce=Tr
     rec = state.current("nl.all_reduce")
     if len(rec.programs.programs) == 1:
         return copy(x, dtype=dtype, mask=mask)
-    raise KernelError("nl.all_reduce over several programs is not possible: the programs of a grid run one after the other")
+    raise KernelError("nl.all_reduce over several programs is not possible: the programs of a grid "
+                      "run one after the other")
 
 
 def device_print(prefix, x, *, mask=None, **kwargs):

@@ -1,8 +1,8 @@
 """Index expressions and predicates of the older dialect.
 
-`nl.arange(128)[:, None] + 128 * i` is an integer for every point of a grid.  Loop variables are plain integers here, so an
-expression is nearly always affine in the grid's coordinates: const + sum(coef[k] * i[k]).  Whatever is not (`i // 3`)
-keeps its table of values.  Comparisons give predicates, which masks are made of.
+`nl.arange(128)[:, None] + 128 * i` is an integer for every point of a grid.  Loop variables are plain integers here, so
+an expression is nearly always affine in the grid's coordinates: const + sum(coef[k] * i[k]).  Whatever is not (`i //
+3`) keeps its table of values.  Comparisons give predicates, which masks are made of.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from simcore.errors import KernelError
 class Index:
     """An integer for each point of a grid of `shape`; `table` holds the values where they are not affine."""
 
-    __slots__ = ("shape", "const", "coefs", "table")
+    __slots__ = ("shape", "const", "coefs", "table", "column", "row")
     __hash__ = None  # type: ignore[assignment]   comparison gives a predicate
 
     def __init__(self, shape: tuple[int, ...], const: int, coefs: tuple[int, ...], table: np.ndarray | None = None):
         self.shape, self.const, self.coefs, self.table = shape, const, coefs, table
+        self.column = self.row = None       # [:, None] and [None, :] of a line, once made
 
     @property
     def key(self):
@@ -81,7 +82,19 @@ class Index:
     # ------------------------------------------------------------------------------ shape
 
     def __getitem__(self, key) -> Index:
-        key = key if isinstance(key, tuple) else (key,)
+        if key.__class__ is tuple and len(key) == 2 and len(self.shape) == 1:
+            first, second = key
+            if second is None and first.__class__ is slice and first == _ALL:
+                if self.column is None:
+                    self.column = self._view(key)
+                return self.column
+            if first is None and second.__class__ is slice and second == _ALL:
+                if self.row is None:
+                    self.row = self._view(key)
+                return self.row
+        return self._view(key if isinstance(key, tuple) else (key,))
+
+    def _view(self, key: tuple) -> Index:
         if any(k is Ellipsis for k in key):
             at = next(i for i, k in enumerate(key) if k is Ellipsis)
             given = sum(k is not None and k is not Ellipsis for k in key)
@@ -218,7 +231,8 @@ class Index:
     def __repr__(self) -> str:
         if self.table is not None:
             return f"<index table {self.shape}>"
-        return "<index " + " + ".join([str(self.const), *(f"{c}*i{k}" for k, c in enumerate(self.coefs) if c)]) + f" over {self.shape}>"
+        return "<index " + " + ".join([str(self.const),
+                                       *(f"{c}*i{k}" for k, c in enumerate(self.coefs) if c)]) + f" over {self.shape}>"
 
 
 def _tabled(fn, a, b):
@@ -256,9 +270,23 @@ def broadcast(*shapes) -> tuple[int, ...]:
     return tuple(out)
 
 
+_ALL = slice(None)
+_lines: dict[tuple, Index] = {}
+
+
 def arange(*args) -> Index:
     """`nl.arange`: start, start + step, ... along one dimension."""
-    start, stop, step = {1: lambda b: (0, b, 1), 2: lambda a, b: (a, b, 1), 3: lambda a, b, c: (a, b, c)}[len(args)](*args)
+    found = _lines.get(args)
+    if found is None:
+        found = _line(*args)
+        if len(_lines) < 4096:
+            _lines[args] = found
+    return found
+
+
+def _line(*args) -> Index:
+    start, stop, step = {1: lambda b: (0, b, 1), 2: lambda a, b: (a, b, 1),
+                         3: lambda a, b, c: (a, b, c)}[len(args)](*args)
     start, stop, step = int(start), int(stop), int(step)
     return Index((max(0, -(-(stop - start) // step)),), start, (step,))
 
@@ -298,7 +326,8 @@ class Predicate:
     __slots__ = ("shape", "terms", "evaluate", "compare")
     __hash__ = object.__hash__
 
-    def __init__(self, shape, terms: tuple[Index, ...] | None, evaluate: Callable[[], np.ndarray] | None = None, compare=None):
+    def __init__(self, shape, terms: tuple[Index, ...] | None, evaluate: Callable[[], np.ndarray] | None = None,
+                 compare=None):
         self.shape, self.terms, self.evaluate, self.compare = shape, terms, evaluate, compare
 
     @property
@@ -362,7 +391,8 @@ class Predicate:
 
     def __xor__(self, other):
         shape = broadcast(self.shape, other.shape) if isinstance(other, Predicate) else self.shape
-        return Predicate(shape, None, lambda: self.dense(shape) ^ (other.dense(shape) if isinstance(other, Predicate) else truth(other)))
+        return Predicate(shape, None, lambda: self.dense(shape) ^ (other.dense(shape) if isinstance(other, Predicate)
+                                                                   else truth(other)))
 
     __rxor__ = __xor__
 
@@ -376,7 +406,8 @@ class Predicate:
         from simcore.frontend import state
 
         if state.recorder is not None:
-            state.recorder.warnings.setdefault(f"{state.user_site(1)}: a mask has one truth value per element; `a and b` keeps b only, write `a & b`")
+            state.recorder.warnings.setdefault(f"{state.user_site(1)}: a mask has one truth value per element; `a and "
+                                               "b` keeps b only, write `a & b`")
         return True
 
     def __getitem__(self, key) -> Predicate:
@@ -392,8 +423,8 @@ def truth(mask) -> bool:
     return bool(int(mask) & 1)
 
 
-_MEANING = {"greater_equal": lambda d: (d,), "greater": lambda d: (d - 1,), "less_equal": lambda d: (-d,), "less": lambda d: (-d - 1,),
-            "equal": lambda d: (d, -d)}
+_MEANING = {"greater_equal": lambda d: (d,), "greater": lambda d: (d - 1,), "less_equal": lambda d: (-d,),
+            "less": lambda d: (-d - 1,), "equal": lambda d: (d, -d)}
 
 
 def _compare(a, b, op: str):

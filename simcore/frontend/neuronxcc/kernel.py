@@ -85,7 +85,8 @@ def simulate_kernel(kernel, *args, **kwargs):
     """Run a kernel on the CPU; returns its arrays and updates output arguments in place."""
     if not isinstance(kernel, Kernel):
         kernel = jit(kernel)
-    return LegacyKernel.__call__(kernel, *args, **kwargs) if isinstance(kernel, LegacyKernel) else kernel(*args, **kwargs)
+    return (LegacyKernel.__call__(kernel, *args, **kwargs) if isinstance(kernel, LegacyKernel)
+            else kernel(*args, **kwargs))
 
 
 # ---------------------------------------------------------------------------------------- measured runs
@@ -148,14 +149,16 @@ class MeasuredKernel(LegacyKernel):
                 settings.on_trace(trace)
 
         args = tuple(_prepared(a) for a in args)
-        values = settings.values and not any(isinstance(a, cap.TensorSpec) for a in args)      # described tensors have no values
+        # described tensors have no values
+        values = settings.values and not any(isinstance(a, cap.TensorSpec) for a in args)
         with cap.use_session(cap.Session(settings.target, values, settings.lnc, keep)):
             return LegacyKernel.__call__(self, *args, **kwargs)
 
 
 def _prepared(value):
     """Arguments of measured kernels may be `nki.language`-style tensors: shape and dtype only."""
-    if isinstance(value, np.generic | np.ndarray) or getattr(value, "dtype", None) is None or not hasattr(value, "shape") or hasattr(value, "detach"):
+    if isinstance(value, np.generic | np.ndarray) or getattr(value, "dtype",
+                                                             None) is None or not hasattr(value, "shape") or hasattr(value, "detach"):
         return value
     from simcore.dtypes import to_dtype
 

@@ -1,7 +1,7 @@
 """Explicit placement: `ncc.sbuf.mod_alloc(...)`, `ncc.psum.alloc(...)`, `auto_alloc()`.
 
-A placement says where the tile of each block lies.  With fewer physical tiles than blocks, later blocks take the place of
-earlier ones, which the lowering sees from equal addresses.
+A placement says where the tile of each block lies.  With fewer physical tiles than blocks, later blocks take the place
+of earlier ones, which the lowering sees from equal addresses.
 """
 
 from __future__ import annotations
@@ -54,11 +54,12 @@ class Memory:
     def auto_alloc(self) -> Placement:
         return Placement(self.buffer, None)
 
-    def mod_alloc(self, base_addr: int = 0, *, base_bank: int = 0, base_partition: int = 0, num_bank_tiles=(), num_par_tiles=(),
-                  num_free_tiles=()) -> Placement:
+    def mod_alloc(self, base_addr: int = 0, *, base_bank: int = 0, base_partition: int = 0, num_bank_tiles=(),
+                  num_par_tiles=(), num_free_tiles=()) -> Placement:
         if self.buffer is sbuf:
             return Placement(sbuf, lambda idx, pdim_size, fdim_size: (
-                _modulo(base_partition, num_par_tiles, pdim_size, idx), _modulo(base_addr, num_free_tiles, fdim_size, idx)))
+                _modulo(base_partition, num_par_tiles, pdim_size, idx),
+                _modulo(base_addr, num_free_tiles, fdim_size, idx)))
         return Placement(psum, lambda idx, pdim_size, fdim_size: (
             _modulo(base_bank, num_bank_tiles, 1, idx), _modulo(base_partition, num_par_tiles, pdim_size, idx),
             _modulo(base_addr, num_free_tiles, fdim_size, idx)))

@@ -1,8 +1,8 @@
 """Tiles of the older dialect: tensors with block dimensions, results of calls that are not recorded yet, and operators.
 
-A call such as `nisa.tensor_tensor(...)` gives a Result.  It is recorded when its destination is known: written straight into
-`dst` by `dst[...] = nisa.f(...)`, else into a tile of its own before anything else is recorded, so the order of the program
-is kept and no copy appears that the chip does not make.
+A call such as `nisa.tensor_tensor(...)` gives a Result.  It is recorded when its destination is known: written straight
+into `dst` by `dst[...] = nisa.f(...)`, else into a tile of its own before anything else is recorded, so the order of
+the program is kept and no copy appears that the chip does not make.
 """
 
 from __future__ import annotations
@@ -94,8 +94,10 @@ class Tile:
             if f.limits:
                 size, const, coefs = f.limits[0]
                 reach = const + sum(c * (n - 1) for c, n in zip(coefs, f.shape, strict=True) if c > 0)
-                raise KernelError(f"an access of shape {f.shape} to {storage.name} {storage.shape} reaches index {max(reach, const)} of a "
-                                  f"dimension with {size} elements; give the instruction a mask that leaves the outside out")
+                raise KernelError(f"an access of shape {f.shape} to {storage.name} {storage.shape} reaches index "
+                                  f"{max(reach, const)} of a "
+                                  f"dimension with {size} elements; give the instruction a mask "
+                                  "that leaves the outside out")
             lay = f.core[0]
             if self.dynamic is None:
                 found = Tensor(storage, lay, self.offset)
@@ -111,7 +113,8 @@ class Tile:
         f, delta = self.form.clipped(box)
         if f is self.form:
             return self
-        return Tile(self.storage, f, self.offset + delta, self.dynamic.clipped(box) if self.dynamic is not None else None)
+        return Tile(self.storage, f, self.offset + delta, self.dynamic.clipped(box) if self.dynamic is not None
+                    else None)
 
     # ------------------------------------------------------------------------------ views
 
@@ -137,13 +140,15 @@ class Tile:
     def _cut_dynamic(self, made: Form, key) -> Tile:
         if made is self.form:
             return self
-        raise KernelError("a view with run-time indices cannot be indexed again; index the tensor once with all indices")
+        raise KernelError("a view with run-time indices cannot be indexed again; index the "
+                          "tensor once with all indices")
 
     def _indirect(self, key) -> Tile:
         """An access with tiles as indices."""
         key = expand(tuple(_plain(k) for k in key), self.ndim, self)
         rank = max((k.ndim for k in key if isinstance(k, Index)), default=0)
-        key = tuple(k[(..., *(None,) * (rank - k.ndim))] if isinstance(k, Tile) and 1 < k.ndim < rank and k.size == k.shape[0] > 1 else k for k in key)
+        key = tuple(k[(..., *(None,) * (rank - k.ndim))] if isinstance(k, Tile) and 1 < k.ndim < rank
+                    and k.size == k.shape[0] > 1 else k for k in key)
         several = any(isinstance(k, Tile) and k.size > 1 for k in key) or any(isinstance(k, Index) for k in key)
         stand_in, tiles, offset, unknown = [], {}, self.offset, False
         dim = -1
@@ -171,7 +176,8 @@ class Tile:
             stand_in.append(k)
         shape, terms = plan(self.form, tuple(stand_in), self)
         made, delta, addresses = apply(self.form, shape, terms)
-        gather = Gather(tuple((k, self.form.strides[d], self.form.shape[d]) for d, k in tiles.items()), addresses, shape, unknown)
+        gather = Gather(tuple((k, self.form.strides[d], self.form.shape[d]) for d, k in tiles.items()), addresses,
+                        shape, unknown)
         return Tile(self.storage, made, offset + delta, gather)
 
     def value(self) -> int | None:
@@ -208,7 +214,8 @@ class Tile:
 
     def reshape(self, *sizes, shape=None, **ignored) -> Tile:
         """A view with another shape; the partition dimension of a tile on chip stays where it is."""
-        shape = shape if shape is not None else sizes[0] if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
+        shape = (shape if shape is not None else sizes[0] if len(sizes) == 1 and isinstance(sizes[0], tuple | list)
+                 else sizes)
         shape = tuple(int(n) for n in shape)
         if -1 in shape:
             shape = tuple(self.size // -math.prod(shape) if n == -1 else n for n in shape)
@@ -217,7 +224,8 @@ class Tile:
         storage, f = self.storage, self.form
         strides = _reshape_strides(f.shape, f.strides, shape)
         if strides is None:
-            raise KernelError(f"a view of shape {f.shape} with strides {f.strides} cannot be seen as {shape} without a copy")
+            raise KernelError(f"a view of shape {f.shape} with strides {f.strides} cannot be seen "
+                              f"as {shape} without a copy")
         par = [False] * len(shape)
         if f.buffer.on_chip:
             pitch = storage.pitch
@@ -227,7 +235,8 @@ class Tile:
         return Tile(storage, f.derive(shape, strides, par), self.offset)
 
     def expand_dims(self, axis) -> Tile:
-        axes = sorted(a % (self.ndim + 1) for a in axis) if isinstance(axis, tuple | list) else (axis % (self.ndim + 1),)
+        axes = (sorted(a % (self.ndim + 1) for a in axis) if isinstance(axis, tuple | list)
+                else (axis % (self.ndim + 1),))
         out = self
         for a in axes:
             out = out[(slice(None),) * min(a, out.ndim) + (None,)]
@@ -253,14 +262,16 @@ class Tile:
     def view(self, dtype) -> Tile:
         """The same bits as another dtype; the last dimension scales by the ratio of sizes."""
         dt = to_dtype(dtype)
-        t = Tensor(self.storage, layout(self.shape, self.form.strides, self.form.dtype, self.buffer), self.offset).view(dt)
+        t = Tensor(self.storage, layout(self.shape, self.form.strides, self.form.dtype, self.buffer),
+                   self.offset).view(dt)
         return Tile(t.storage, form(t.shape, t.strides, self.form.par, dt, self.buffer), t.offset)
 
     def permuted(self, order) -> Tile:
         f = self.form
         if tuple(order) == tuple(range(len(f.shape))):
             return self
-        return Tile(self.storage, f.derive([f.shape[k] for k in order], [f.strides[k] for k in order], [f.par[k] for k in order]), self.offset,
+        return Tile(self.storage, f.derive([f.shape[k] for k in order], [f.strides[k] for k in order],
+                                           [f.par[k] for k in order]), self.offset,
                     self.dynamic.permuted(order) if self.dynamic is not None else None)
 
     def astype(self, dtype) -> Tile:
@@ -309,8 +320,10 @@ def _in_place(name: str):
     return method
 
 
-for _symbol, _name in {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "mod": "mod", "pow": "power", "and": "bitwise_and",
-                       "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "left_shift", "rshift": "right_shift"}.items():
+for _symbol, _name in {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "mod": "mod",
+                       "pow": "power", "and": "bitwise_and",
+                       "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "left_shift",
+                       "rshift": "right_shift"}.items():
     setattr(Tile, f"__{_symbol}__", _operator(_name))
     setattr(Tile, f"__r{_symbol}__", _operator(_name, True))
     if _symbol != "add":
@@ -360,7 +373,8 @@ def _plain(k):
 
 def public_dtype(dt: DType):
     """A dtype as kernels of the older dialect see it: a NumPy dtype where there is one."""
-    return dt if dt.packed is not None or dt == "tfloat32" else dt.np if dt is not wide_bfloat16() else to_dtype("bfloat16").np
+    return (dt if dt.packed is not None or dt == "tfloat32" else dt.np if dt is not wide_bfloat16()
+            else to_dtype("bfloat16").np)
 
 
 _wide: list = []
@@ -389,8 +403,8 @@ class Result(Tile):
 
     __slots__ = ("emit", "ready", "site", "kind", "targets", "accumulate")
 
-    def __init__(self, shape, dtype: DType, buffer: MemoryRegion, emit: Callable[[Tile], None], *, site: int, kind: str = "", par: int = 0,
-                 targets=(), mask=None):
+    def __init__(self, shape, dtype: DType, buffer: MemoryRegion, emit: Callable[[Tile], None], *, site: int,
+                 kind: str = "", par: int = 0, targets=(), mask=None):
         shape = tuple(shape)
         flags = tuple(k == par for k in range(len(shape)))
         super().__init__(None, form(shape, fresh_strides(shape, par), flags, stored_dtype(dtype, buffer), buffer))

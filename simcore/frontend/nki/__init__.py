@@ -7,5 +7,5 @@ from simcore.tensor import Tensor as NkiTensor
 
 __version__ = "0.6.0+simcore"
 
-__all__ = ["NkiTensor", "baremetal", "benchmark", "collectives", "compiler", "dtype", "experimental", "isa", "jit", "language", "profile", "simulate",
-           "simulator", "tensor", "trace", "typing"]
+__all__ = ["NkiTensor", "baremetal", "benchmark", "collectives", "compiler", "dtype", "experimental", "isa", "jit",
+           "language", "profile", "simulate", "simulator", "tensor", "trace", "typing"]

@@ -43,7 +43,8 @@ def _group(what: str, replica_group) -> tuple[int, ...]:
     groups = getattr(replica_group, "groups", replica_group)
     rec = state.current(f"nki.collectives.{what}")
     if not isinstance(groups, list | tuple) or not groups:
-        raise NkiValidationError(f"nki.collectives.{what}: replica_group must hold lists of ranks, not {groups!r}", site=state.user_site(2))
+        raise NkiValidationError(f"nki.collectives.{what}: replica_group must hold lists of ranks, not {groups!r}",
+                                 site=state.user_site(2))
     members = [tuple(int(r) for r in g) for g in groups]
     flat = [r for g in members for r in g]
     if len(set(flat)) != len(flat):
@@ -51,15 +52,18 @@ def _group(what: str, replica_group) -> tuple[int, ...]:
     for g in members:
         if rec.rank in g:
             return g
-    raise NkiValidationError(f"nki.collectives.{what}: rank {rec.rank} is in none of the groups {members}", site=state.user_site(2))
+    raise NkiValidationError(f"nki.collectives.{what}: rank {rec.rank} is in none of the groups {members}",
+                             site=state.user_site(2))
 
 
 def _lists(what: str, *lists) -> None:
     for x in lists:
         if not isinstance(x, list | tuple) or not all(isinstance(t, Tensor) for t in x):
-            raise NkiValidationError(f"nki.collectives.{what}: sources and destinations must be lists of tensors", site=state.user_site(2))
+            raise NkiValidationError(f"nki.collectives.{what}: sources and destinations must be lists of tensors",
+                                     site=state.user_site(2))
     if len({len(x) for x in lists}) != 1:
-        raise NkiValidationError(f"nki.collectives.{what}: {len(lists[0])} sources but {len(lists[1])} destinations", site=state.user_site(2))
+        raise NkiValidationError(f"nki.collectives.{what}: {len(lists[0])} sources but {len(lists[1])} destinations",
+                                 site=state.user_site(2))
 
 
 def _move(what: str, group: tuple[int, ...], read: Callable[[], Any], write: Callable[[dict[int, Any]], None]) -> None:
@@ -72,7 +76,8 @@ def _move(what: str, group: tuple[int, ...], read: Callable[[], Any], write: Cal
         write({rec.rank: here})
         return
     if rec.world is None:
-        raise KernelError(f"nki.collectives.{what} over ranks {list(group)} needs all of them for its values; run the kernel with "
+        raise KernelError(f"nki.collectives.{what} over ranks {list(group)} needs all of them for its "
+                          "values; run the kernel with "
                           "simcore.frontend.ranks.capture_ranks, or without values", site=state.user_site(2))
     program = rec.programs.current.number
 
@@ -102,7 +107,8 @@ def all_reduce(srcs, dsts, replica_group, op, priority=None, name=None) -> None:
     _lists("all_reduce", srcs, dsts)
     for src, dst in zip(srcs, dsts, strict=True):
         nisa._all_reduce(src, dst, group, op, name=name)
-        _move("all_reduce", group, lambda s=src: _values(s), lambda got, d=dst: d.write(_combine(op, [got[r] for r in group])))
+        _move("all_reduce", group, lambda s=src: _values(s),
+              lambda got, d=dst: d.write(_combine(op, [got[r] for r in group])))
 
 
 def all_gather(srcs, dsts, replica_group, collective_dim, priority=None, name=None) -> None:
@@ -123,7 +129,8 @@ def reduce_scatter(srcs, dsts, replica_group, collective_dim, op, priority=None,
     for src, dst in zip(srcs, dsts, strict=True):
         nisa._reduce_scatter(src, dst, group, collective_dim, op, name=name)
         _move("reduce_scatter", group, lambda s=src: _values(s),
-              lambda got, d=dst: d.write(np.split(_combine(op, [got[r] for r in group]), len(group), axis=collective_dim)[at]))
+              lambda got, d=dst: d.write(np.split(_combine(op, [got[r] for r in group]), len(group),
+                                                  axis=collective_dim)[at]))
 
 
 def all_to_all(srcs, dsts, replica_group, collective_dim, priority=None, name=None) -> None:
@@ -134,15 +141,18 @@ def all_to_all(srcs, dsts, replica_group, collective_dim, priority=None, name=No
     for src, dst in zip(srcs, dsts, strict=True):
         nisa._all_to_all(src, dst, group, collective_dim, name=name)
         _move("all_to_all", group, lambda s=src: _values(s),
-              lambda got, d=dst: d.write(np.concatenate([np.split(got[r], len(group), axis=collective_dim)[at] for r in group], axis=collective_dim)))
+              lambda got, d=dst: d.write(np.concatenate([np.split(got[r], len(group), axis=collective_dim)[at]
+                                                         for r in group], axis=collective_dim)))
 
 
-def all_gather_v(srcs, dsts, replica_group, metadata_tensor, recv_counts_known=False, has_rdispls=False, priority=None, name=None) -> None:
+def all_gather_v(srcs, dsts, replica_group, metadata_tensor, recv_counts_known=False, has_rdispls=False, priority=None,
+                 name=None) -> None:
     """One chunk of every rank to all ranks; its size and place come from the metadata tensor at run time."""
     _exchange("all_gather_v", srcs, dsts, replica_group, metadata_tensor, recv_counts_known, has_rdispls, name)
 
 
-def all_to_all_v(srcs, dsts, replica_group, metadata_tensor, recv_counts_known=False, has_rdispls=False, priority=None, name=None) -> None:
+def all_to_all_v(srcs, dsts, replica_group, metadata_tensor, recv_counts_known=False, has_rdispls=False, priority=None,
+                 name=None) -> None:
     """A chunk of every rank to every other, sizes and places from the metadata tensor at run time."""
     _exchange("all_to_all_v", srcs, dsts, replica_group, metadata_tensor, recv_counts_known, has_rdispls, name)
 
@@ -152,7 +162,8 @@ def _exchange(what, srcs, dsts, replica_group, metadata, counts_known, has_rdisp
     _lists(what, srcs, dsts)
     rows = 4 if has_rdispls else 3
     if len(srcs) != 1 or metadata.size < rows * len(group):
-        raise NkiValidationError(f"nki.collectives.{what}: one source and a metadata tensor of {rows} x {len(group)} are needed", site=state.user_site(2))
+        raise NkiValidationError(f"nki.collectives.{what}: one source and a metadata tensor of {rows} "
+                                 f"x {len(group)} are needed", site=state.user_site(2))
     src, dst = srcs[0], dsts[0]
     me = group.index(state.recorder.rank)
     nisa._exchange_v(src, dst, metadata, group, what, name=name)
@@ -170,7 +181,8 @@ def _exchange(what, srcs, dsts, replica_group, metadata, counts_known, has_rdisp
             chunk = got[rank][me]
             start = int(table[3, j]) if has_rdispls else out.size // len(group) * j
             if start + chunk.size > out.size:
-                raise IndexError(f"nki.collectives.{what}: {chunk.size} elements from rank {rank} at {start} leave the destination of {out.size}")
+                raise IndexError(f"nki.collectives.{what}: {chunk.size} elements from rank {rank} at {start} leave the "
+                                 f"destination of {out.size}")
             out[start:start + chunk.size] = chunk
             if not counts_known:
                 table[2, j] = chunk.size
@@ -189,37 +201,44 @@ def collective_permute(srcs, dsts, source_target_pairs, priority=None, name=None
     rank = state.current("nki.collectives.collective_permute").rank
     nisa._permute(srcs[0], dsts[0], group, name=name)
     sender = next((a for a, b in pairs if b == rank), None)
-    _move("collective_permute", group, lambda: _values(srcs[0]), lambda got: dsts[0].write(got[sender]) if sender is not None else None)
+    _move("collective_permute", group, lambda: _values(srcs[0]), lambda got: dsts[0].write(got[sender])
+          if sender is not None else None)
 
 
-def collective_permute_implicit(srcs_by_channel, dsts_by_channel, replica_group, channel_ids=(0,), priority=None, name=None) -> None:
+def collective_permute_implicit(srcs_by_channel, dsts_by_channel, replica_group, channel_ids=(0,), priority=None,
+                                name=None) -> None:
     """In a ring: each rank sends to its successor and receives from its predecessor."""
     group = _group("collective_permute_implicit", replica_group)
     before = group[group.index(state.recorder.rank) - 1]
     for channel, srcs, dsts in zip(channel_ids, srcs_by_channel, dsts_by_channel, strict=False):
         _lists("collective_permute_implicit", srcs, dsts)
         nisa._permute(srcs[0], dsts[0], group, name=name)
-        _move(f"collective_permute_implicit {channel}", group, lambda s=srcs[0]: _values(s), lambda got, d=dsts[0]: d.write(got[before]))
+        _move(f"collective_permute_implicit {channel}", group, lambda s=srcs[0]: _values(s),
+              lambda got, d=dsts[0]: d.write(got[before]))
 
 
-def collective_permute_implicit_reduce(srcs0_by_channel, srcs1_by_channel, dsts_by_channel, replica_group, op, channel_ids=(0,), priority=None,
-                                       name=None) -> None:
+def collective_permute_implicit_reduce(srcs0_by_channel, srcs1_by_channel, dsts_by_channel, replica_group, op,
+                                       channel_ids=(0,), priority=None, name=None) -> None:
     """In a ring: op of the two local sources goes to the successor's destination."""
     group = _group("collective_permute_implicit_reduce", replica_group)
     before = group[group.index(state.recorder.rank) - 1]
     for channel, a, b, dsts in zip(channel_ids, srcs0_by_channel, srcs1_by_channel, dsts_by_channel, strict=False):
         _lists("collective_permute_implicit_reduce", a, b, dsts)
         nisa._permute_reduce(a[0], b[0], dsts[0], group, op, name=name)
-        _move(f"collective_permute_implicit_reduce {channel}", group, lambda x=a[0], y=b[0]: _combine(op, [_values(x), _values(y)]),
+        _move(f"collective_permute_implicit_reduce {channel}", group,
+              lambda x=a[0], y=b[0]: _combine(op, [_values(x), _values(y)]),
               lambda got, d=dsts[0]: d.write(got[before]))
 
 
-def collective_permute_implicit_current_processing_rank_id(iteration_id, replica_group, channel_id=0, name=None) -> Register:
+def collective_permute_implicit_current_processing_rank_id(iteration_id, replica_group, channel_id=0,
+                                                           name=None) -> Register:
     """A register with the rank whose data arrives in ring step `iteration_id` (0 is the own)."""
     group = _group("collective_permute_implicit_current_processing_rank_id", replica_group)
     nisa.register_move()
     return Register(group[(group.index(state.recorder.rank) - int(iteration_id)) % len(group)], "ring rank")
 
 
-__all__ = ["ReplicaGroup", "all_gather", "all_gather_v", "all_reduce", "all_to_all", "all_to_all_v", "collective_permute", "collective_permute_implicit",
-           "collective_permute_implicit_current_processing_rank_id", "collective_permute_implicit_reduce", "rank_id", "reduce_scatter"]
+__all__ = ["ReplicaGroup", "all_gather", "all_gather_v", "all_reduce", "all_to_all", "all_to_all_v",
+           "collective_permute", "collective_permute_implicit",
+           "collective_permute_implicit_current_processing_rank_id", "collective_permute_implicit_reduce", "rank_id",
+           "reduce_scatter"]

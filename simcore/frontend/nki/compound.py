@@ -12,8 +12,8 @@ from simcore.frontend.nki.functions import _expand, tile
 from simcore.isa.operators import OPERATORS
 from simcore.tensor import Tensor
 
-__all__ = ["all", "ceil", "cos", "device_print", "dropout", "floor", "gather_flattened", "mean", "negative", "rand", "random_seed", "rms_norm",
-           "sin", "softmax", "tan", "trunc", "var"]
+__all__ = ["all", "ceil", "cos", "device_print", "dropout", "floor", "gather_flattened", "mean", "negative", "rand",
+           "random_seed", "rms_norm", "sin", "softmax", "tan", "trunc", "var"]
 
 _add, _multiply, _subtract, _divide = (OPERATORS[n] for n in ("add", "multiply", "subtract", "divide"))
 _mod, _fmod, _max = OPERATORS["mod"], OPERATORS["fmod"], OPERATORS["maximum"]
@@ -74,7 +74,8 @@ def cos(x, dtype=None, **ignored):
 def _sine(x, shift, dtype):
     turned, reduced, out = _like(x, "float32"), _like(x, "float32"), _like(x, dtype)
     nisa.tensor_scalar(dst=turned, data=x, op0=_add, operand0=shift + math.pi, op1=_mod, operand1=2 * math.pi)
-    nisa.tensor_scalar(dst=reduced, data=turned, op0=_subtract, operand0=math.pi, op1=OPERATORS["minimum"], operand1=3.1415925)
+    nisa.tensor_scalar(dst=reduced, data=turned, op0=_subtract, operand0=math.pi, op1=OPERATORS["minimum"],
+                       operand1=3.1415925)
     nisa.activation(dst=out, op=OPERATORS["sin"], data=reduced)
     return out
 
@@ -169,7 +170,7 @@ def rms_norm(x, w, axis, n, epsilon=1e-06, dtype=None, compute_dtype=None, **ign
     return out
 
 
-# ------------------------------------------------------------------------------------------------ random numbers, gathers
+# ---------------------------------------------------------------------------------------------- random numbers, gathers
 
 
 def rand(shape, dtype="float32", buffer="sbuf", name=None, **ignored):

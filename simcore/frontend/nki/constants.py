@@ -21,7 +21,8 @@ def shared_constant(constant, dtype=None, name=None, **ignored) -> Tensor:
         try:
             constant = np.load(constant, allow_pickle=False)
         except (OSError, ValueError) as e:
-            raise FileError(f"nl.shared_constant: {constant} cannot be read as a .npy file: {e}", site=state.user_site()) from None
+            raise FileError(f"nl.shared_constant: {constant} cannot be read as a .npy file: {e}",
+                            site=state.user_site()) from None
     if isinstance(constant, Tensor):
         return constant
     array = np.asarray(constant)

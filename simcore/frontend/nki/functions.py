@@ -9,8 +9,8 @@ from simcore.frontend.instructions import nisa
 from simcore.isa.operators import OPERATORS
 from simcore.tensor import Tensor, psum, sbuf
 
-__all__ = ["broadcast_to", "copy", "expand_dims", "full", "load", "load_transpose2d", "matmul", "ones", "store", "transpose", "where", "zeros",
-           "zeros_like", "empty_like"]
+__all__ = ["broadcast_to", "copy", "expand_dims", "full", "load", "load_transpose2d", "matmul", "ones", "store",
+           "transpose", "where", "zeros", "zeros_like", "empty_like"]
 
 
 def tile(shape, dtype, buffer=sbuf) -> Tensor:
@@ -179,7 +179,8 @@ def _binary(op):
         if not tiles:
             return op.apply(x, y)
         out = _result(op, tiles, dtype, shape)
-        if len(tiles) == 1 or (y.size == y.shape[0] and x.size != y.size) or (x.size == x.shape[0] and x.size != y.size):
+        if len(tiles) == 1 or (y.size == y.shape[0]
+                               and x.size != y.size) or (x.size == x.shape[0] and x.size != y.size):
             swap = not isinstance(x, Tensor) or (isinstance(y, Tensor) and x.size < y.size)
             data, other = (y, x) if swap else (x, y)
             if not isinstance(other, Tensor) or (other.shape[0] == data.shape[0] and data.shape == shape):

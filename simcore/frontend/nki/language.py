@@ -123,5 +123,6 @@ def is_on_chip(buffer):
 def __getattr__(name: str):
     if name.startswith("__"):
         raise AttributeError(name)
-    raise AttributeError(f"nki.language has no {name!r}.{nearest(name, [n for n in globals() if not n.startswith('_')])}")
+    raise AttributeError("nki.language has no "
+                         f"{name!r}.{nearest(name, [n for n in globals() if not n.startswith('_')])}")
 

@@ -1,7 +1,7 @@
 """`nl.NKIObject`: base of classes that carry tensors and settings into kernels.
 
-Class attributes, annotated or not, are the fields.  Constructor arguments that are missing become the class's default or
-None, also under @dataclass; equality is structural.
+Class attributes, annotated or not, are the fields.  Constructor arguments that are missing become the class's default
+or None, also under @dataclass; equality is structural.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ class NKIObject:
         own = cls.__dict__.get("__annotations__", {})
         for name in own:
             if not hasattr(cls, name) and not _is_classvar(own[name]):
-                setattr(cls, name, None)      # so that @dataclass accepts a field without a default anywhere, and a missing argument
+                # so that @dataclass accepts a field without a default anywhere, and a missing argument
+                setattr(cls, name, None)
         if "__init__" not in cls.__dict__ and not _has_own_init(cls):
             cls.__init__ = _fields_init
 

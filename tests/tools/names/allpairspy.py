@@ -11,7 +11,8 @@ class AllPairs:
 
     def __iter__(self):
         sizes = [range(len(p)) for p in self.parameters]
-        missing = {((a, i), (b, j)) for a, b in itertools.combinations(range(len(sizes)), 2) for i in sizes[a] for j in sizes[b]}
+        missing = {((a, i), (b, j)) for a, b in itertools.combinations(range(len(sizes)), 2) for i in sizes[a]
+                   for j in sizes[b]}
         while missing:
             row = self._row(missing)
             if row is None:
@@ -38,7 +39,8 @@ class AllPairs:
         if k == len(self.parameters):
             return row
         options = [fixed[k]] if k in fixed else sorted(range(len(self.parameters[k])),
-                                                       key=lambda i: -sum(((a, row[a]), (k, i)) in missing for a in range(k)))
+                                                       key=lambda i: -sum(((a, row[a]), (k, i)) in missing
+                                                                          for a in range(k)))
         for i in options:
             grown = [*row, i]
             if self.allowed([p[j] for p, j in zip(self.parameters, grown, strict=False)]):

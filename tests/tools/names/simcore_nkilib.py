@@ -1,8 +1,10 @@
 """pytest plugin to run nki-library's own integration tests on simcore:
 
-    PYTHONPATH=tests/tools/names:CHECKOUT:CHECKOUT/src pytest -p simcore_nkilib --test-mode=simulation CHECKOUT/test/integration/nkilib/core
+    PYTHONPATH=tests/tools/names:CHECKOUT:CHECKOUT/src pytest -p simcore_nkilib --test-mode=simulation
+    CHECKOUT/test/integration/nkilib/core
 
-It puts simcore's modules under the vendor's names and stands in for packages the suite needs for devices and the cloud only.
+It puts simcore's modules under the vendor's names and stands in for packages the suite needs for devices and the cloud
+only.
 """
 
 import importlib.util
@@ -18,8 +20,10 @@ from simcore.frontend import activation
 activation.install()
 sys.modules.pop("test", None)       # the standard library's package of this name
 
-_DEVICE_ONLY = {"aws_embedded_metrics", "boto3", "botocore", "fabric", "fabric2", "plotext", "pytest_html", "debugpy", "invoke", "paramiko"}
-_NOT_PUBLISHED = ("test.utils.scripts", "test.utils.perf_analysis_private")       # the suite imports it, its repository does not hold it
+_DEVICE_ONLY = {"aws_embedded_metrics", "boto3", "botocore", "fabric", "fabric2", "plotext", "pytest_html", "debugpy",
+                "invoke", "paramiko"}
+# the suite imports it, its repository does not hold it
+_NOT_PUBLISHED = ("test.utils.scripts", "test.utils.perf_analysis_private")
 
 
 class _Anything:
@@ -50,7 +54,8 @@ class _Module(types.ModuleType):
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
-        return type(name, (Exception,), {}) if name.endswith(("Error", "Exception")) else _Anything if name[:1].isupper() else _Anything()
+        return (type(name, (Exception,), {}) if name.endswith(("Error", "Exception")) else _Anything
+                if name[:1].isupper() else _Anything())
 
 
 class _Finder:
@@ -82,7 +87,8 @@ def pytest_collection_modifyitems(config, items):
     """SIMCORE_SAMPLE=20 keeps that many tests of each file, evenly spread over those the suite does not skip itself."""
     module = sys.modules.get("test.utils.test_orchestrator")
     if module is not None and not hasattr(module.Orchestrator, "_compiled_kernel"):
-        module.Orchestrator._compiled_kernel = None       # the suite's simulation mode reads it, only its compilation sets it
+        # the suite's simulation mode reads it, only its compilation sets it
+        module.Orchestrator._compiled_kernel = None
     sample = int(os.environ.get("SIMCORE_SAMPLE", "0"))
     files: dict = {}
     for item in items:

@@ -37,7 +37,8 @@ def __getattr__(name: str):
 
     if name in ("language", "isa", "typing", "compiler", "nccl"):
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"neuronxcc.nki has no {name!r}.{nearest(name, [n for n in globals() if not n.startswith('_')])}")
+    raise AttributeError("neuronxcc.nki has no "
+                         f"{name!r}.{nearest(name, [n for n in globals() if not n.startswith('_')])}")
 
 
 __all__ = ["FrameworkKernel", "baremetal", "benchmark", "jit", "profile", "simulate_kernel", "tensor", "trace"]

@@ -15,7 +15,8 @@ from simcore.isa.table import OobMode as oob_mode
 from simcore.isa.table import ReduceCmd as reduce_cmd
 from simcore.registers import Register as VirtualRegister
 
-_by_hand = {"core_barrier", "register_load", "register_move", "register_store", "sendrecv"}     # they move registers, or meet the other core
+# they move registers, or meet the other core
+_by_hand = {"core_barrier", "register_load", "register_move", "register_store", "sendrecv"}
 _instructions = {name: f for name, f in vars(build()).items() if not name.startswith("_") and name not in _by_hand}
 globals().update(_instructions)
 
@@ -36,11 +37,15 @@ def get_nc_sub_version():
 def __getattr__(name: str):
     if name.startswith("__"):
         raise AttributeError(name)
-    known = [*_instructions, *_by_hand, "register_alloc", "engine", "dge_mode", "reduce_cmd", "oob_mode", "dma_engine", "nc_version", "matmul_perf_mode"]
+    known = [*_instructions, *_by_hand, "register_alloc", "engine", "dge_mode", "reduce_cmd", "oob_mode", "dma_engine",
+             "nc_version", "matmul_perf_mode"]
     raise AttributeError(f"nki.isa has no instruction {name!r}.{nearest(name, known)}")
 
 
-__all__ = ["NkiInstruction", "NkiValidationError", "VirtualRegister", "core_barrier", "dge_mode", "dma_engine", "engine", "get_nc_sub_version",
-           "get_nc_version", "gpsimd_engine", "matmul_perf_mode", "nc_version", "oob_mode", "reduce_cmd", "register_alloc", "register_load",
-           "register_move", "register_store", "scalar_engine", "sendrecv", "sync_engine", "tensor_engine", "unknown_engine", "vector_engine"]
+__all__ = ["NkiInstruction", "NkiValidationError", "VirtualRegister", "core_barrier", "dge_mode", "dma_engine",
+           "engine", "get_nc_sub_version",
+           "get_nc_version", "gpsimd_engine", "matmul_perf_mode", "nc_version", "oob_mode", "reduce_cmd",
+           "register_alloc", "register_load",
+           "register_move", "register_store", "scalar_engine", "sendrecv", "sync_engine", "tensor_engine",
+           "unknown_engine", "vector_engine"]
 __all__ += list(_instructions)

@@ -22,9 +22,10 @@ from simcore.tensor import DynamicSlice as ds  # noqa: F401
 from simcore.tensor import private_hbm, psum, sbuf, shared_hbm  # noqa: F401
 
 hbm = private_hbm
-float32, float16, int32, uint32, int16, uint16, int8, uint8, bool_ = (np.float32, np.float16, np.int32, np.uint32, np.int16, np.uint16, np.int8,
-                                                                      np.uint8, np.bool_)
-bfloat16, float8_e4m3, float8_e4m3fn, float8_e5m2 = (to_dtype(n).np for n in ("bfloat16", "float8_e4m3", "float8_e4m3fn", "float8_e5m2"))
+float32, float16, int32, uint32, int16, uint16, int8, uint8, bool_ = (np.float32, np.float16, np.int32, np.uint32,
+                                                                      np.int16, np.uint16, np.int8, np.uint8, np.bool_)
+bfloat16, float8_e4m3, float8_e4m3fn, float8_e5m2 = (to_dtype(n).np for n in ("bfloat16", "float8_e4m3",
+                                                                              "float8_e4m3fn", "float8_e5m2"))
 tile_size = _TileSize(_launch.session)
 par_dim = _creation.ParDimMaker()
 mgrid = _MGrid()
@@ -108,7 +109,8 @@ def empty_like(a, dtype=None, *, buffer=None, **ignored):
 def shared_constant(constant, dtype=None, **ignored):
     """A NumPy array (or the path of a .npy file) in HBM."""
     values = np.load(constant, allow_pickle=False) if isinstance(constant, str) else np.asarray(constant)
-    dt = to_dtype(dtype if dtype is not None else np.float32 if values.dtype == np.float64 else np.int32 if values.dtype == np.int64 else values.dtype)
+    dt = to_dtype(dtype if dtype is not None else np.float32 if values.dtype == np.float64 else np.int32
+                  if values.dtype == np.int64 else values.dtype)
     return _creation.constant_hbm(values, dt)
 
 
@@ -149,6 +151,7 @@ def is_nki_tensor(x):
 def __getattr__(name: str):
     if name.startswith("__"):
         raise AttributeError(name)
-    raise AttributeError(f"neuronxcc.nki.language has no {name!r}.{nearest(name, [n for n in globals() if not n.startswith('_')])}")
+    raise AttributeError("neuronxcc.nki.language has no "
+                         f"{name!r}.{nearest(name, [n for n in globals() if not n.startswith('_')])}")
 
 
