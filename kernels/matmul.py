@@ -8,8 +8,9 @@
 
 What to look for in the timelines: in step 1 the Tensor engine (one short MATMUL now and then) starves behind the DMA
 engines; each step moves fewer bytes in longer rows for the same arithmetic, so the gaps between MATMULs close until in
-step 5 the Tensor lane is one solid bar and the roofline point touches the flat part. Try --size 2048: the order of the
-five never changes, the distances do. `--step 5` runs one of them.
+the last two the Tensor lane is one solid bar and the roofline point touches the flat part. Step 5 is about sizes: at
+1024 step 4 is as good, because its operands fit in SBUF; at --size 4096 step 5 moves a tenth less, and it goes on
+working when a strip of K no longer fits. `--step 5` runs one of them.
 """
 
 import argparse
