@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from simcore.viz import VIEWS, format, palette
 
 from simcore.timeline import CAUSES, ENGINES
+from simcore.viz import VIEWS, format, palette
 
 
 def _linear(colour: str) -> list[float]:

@@ -91,7 +91,8 @@ const probe = setInterval(() => {
   if (document.documentElement.dataset.ready === "failed") { clearInterval(probe); return; }
   if (!window.report) return;
   clearInterval(probe);
-  const { view, data } = window.report, canvas = document.getElementById("canvas"), box = canvas.getBoundingClientRect();
+  const { view, data } = window.report, canvas = document.getElementById("canvas");
+  const box = canvas.getBoundingClientRect();
   canvas.setPointerCapture = () => {};
   const press = (x, y) => {
     const at = { clientX: box.left + x, clientY: box.top + y, pointerId: 1, bubbles: true };

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from handmade import NS, check_golden, pipeline, random_rows
 from rich.console import Console
-from simcore.viz import text
 
 from simcore import analysis
 from simcore.timeline import ENGINES, union_ps
+from simcore.viz import text
 
 
 def test_figures_of_the_pipeline():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,6 +15,8 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from simcore.roofline import Point, Roofline, Slope, rooflines
 from simcore.timeline import Timeline
 from simcore.viz import format, palette, style
+
+Corner = Literal["upper left", "lower right", "lower center"]
 
 MOST_LEVELS = 4
 """Kernels on a picture that also shows them per byte of SBUF and PSUM; more would cover each other."""
@@ -101,7 +104,7 @@ def _panel(ax: Axes, roof: Roofline, theme: palette.Theme, first: int, title: st
     kernels.get_title().set_color(surface.muted)
 
 
-def _free_corner(ax: Axes, roof: Roofline) -> str:
+def _free_corner(ax: Axes, roof: Roofline) -> Corner:
     """Where the list of bandwidths hides least: above the slopes, else below them, right or left."""
     wide, tall = 0.36, 0.27  # of the axes, about
     (x0, x1), (y0, y1) = ((math.log10(v) for v in limits) for limits in (ax.get_xlim(), ax.get_ylim()))
@@ -117,11 +120,12 @@ def _free_corner(ax: Axes, roof: Roofline) -> str:
         if i
     ]
     steepest = max(s.bytes_per_s for s in roof.slopes)
-    for corner, left, low in (
+    corners: tuple[tuple[Corner, float, float], ...] = (
         ("upper left", 0.0, 1 - tall),
         ("lower right", 1 - wide, 0.0),
         ("lower center", 0.35, 0.0),
-    ):
+    )
+    for corner, left, low in corners:
         hidden = sum(left <= x <= left + wide and low <= y <= low + tall for x, y in marks)
         if corner == "upper left":
             across = place(1, steepest * 10 ** (x0 + wide * (x1 - x0)))[1] > low + 0.04
