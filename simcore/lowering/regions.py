@@ -13,6 +13,7 @@ import numpy as np
 from simcore.tensor import Layout, Storage
 from simcore.trace import Trace
 
+MAX_RUNS = 64             # of a region within a row; beyond, it counts as one piece
 MAX_CELLS = 1 << 16      # per storage; beyond, the columns of the cut are merged and regions overlap more than they do
 
 
@@ -49,18 +50,24 @@ def cells(trace: Trace) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def _cut(storage: Storage, regions: list[tuple[Layout, int]]) -> tuple[list[np.ndarray], int]:
-    """Cells of each region of one storage: boxes [row range) x [byte range within a row)."""
+    """Cells of each region of one storage: [row range) x byte intervals within a row."""
     pitch = _pitch(storage, regions)
-    boxes = np.array([_box(storage, lay, offset, pitch) for lay, offset in regions], np.int64)
-    rows = np.unique(boxes[:, :2])
-    columns = np.unique(boxes[:, 2:])
+    boxes = [_box(storage, lay, offset, pitch) for lay, offset in regions]
+    rows = np.unique([r for r0, r1, _ in boxes for r in (r0, r1)])
+    columns = np.unique(np.concatenate([c.reshape(-1) for _, _, c in boxes]))
     if len(rows) * len(columns) > MAX_CELLS:
-        columns = columns[[0, -1]]
+        boxes = [(r0, r1, np.array([[c.min(), c.max()]])) for r0, r1, c in boxes]
+        columns = np.unique(np.concatenate([c.reshape(-1) for _, _, c in boxes]))
+        if len(rows) * len(columns) > MAX_CELLS:
+            columns = columns[[0, -1]]
     width = len(columns) - 1
     out = []
-    for r0, r1, c0, c1 in boxes.tolist():
+    for r0, r1, intervals in boxes:
         i = np.arange(np.searchsorted(rows, r0), np.searchsorted(rows, r1))
-        j = np.arange(np.searchsorted(columns, c0, "right") - 1, np.searchsorted(columns, c1))
+        first = np.searchsorted(columns, intervals[:, 0], "right") - 1
+        last = np.searchsorted(columns, intervals[:, 1])
+        j = np.arange(first[0], last[0]) if len(intervals) == 1 else \
+            np.unique(np.concatenate([np.arange(x, y) for x, y in zip(first.tolist(), last.tolist(), strict=True)]))
         out.append((i[:, None] * width + j).reshape(-1))
     return out, (len(rows) - 1) * width
 
@@ -84,24 +91,45 @@ def _pitch(storage: Storage, regions) -> int:
     return pitch if pitch and size % pitch == 0 else math.gcd(pitch, size) if math.gcd(pitch, size) > 1 else size
 
 
-def _box(storage: Storage, lay: Layout, offset: int, pitch: int) -> tuple[int, int, int, int]:
-    """The smallest box that holds a region.  An indirect region may be anywhere in its storage."""
+def _box(storage: Storage, lay: Layout, offset: int, pitch: int) -> tuple[int, int, np.ndarray]:
+    """(first row, past last row, byte intervals within a row) of a region.  An indirect region may be anywhere in its storage."""
     total = max(1, -(-storage.nbytes // pitch))
+    whole = np.array([[0, pitch]], np.int64)
     if lay.indirect is not None:
-        return 0, total, 0, pitch
+        return 0, total, whole
     size = lay.dtype.itemsize
     low = high = offset * size
-    inner = 0
+    inner = []
     for n, s in zip(lay.shape, lay.byte_strides, strict=True):
         span = (n - 1) * s
         if span < 0:
             low += span
         else:
             high += span
-        if abs(s) < pitch:
-            inner += abs(span)
+        if abs(s) < pitch and n > 1 and s:
+            inner.append((abs(s), n))
     high += size
     row0, column0 = divmod(low, pitch)
-    if column0 + inner + size <= pitch:
-        return row0, (high - 1) // pitch + 1, column0, column0 + inner + size
-    return row0, (high - 1) // pitch + 1, 0, pitch
+    width = sum(s * (n - 1) for s, n in inner) + size
+    row1 = (high - 1) // pitch + 1
+    if column0 + width > pitch:
+        return row0, row1, whole
+    return row0, row1, column0 + _intervals(inner, size)
+
+
+def _intervals(dims: list[tuple[int, int]], size: int) -> np.ndarray:
+    """[start, end) of the runs of a pattern of (stride, count), from 0; one interval over all where there are many."""
+    run, outer = size, []
+    for stride, count in sorted(dims):
+        if stride <= run and not outer:
+            run = stride * (count - 1) + run
+        else:
+            outer.append((stride, count))
+    starts = np.zeros(1, np.int64)
+    for stride, count in outer:
+        if len(starts) * count > MAX_RUNS:
+            end = sum(s * (n - 1) for s, n in outer) + run
+            return np.array([[0, end]], np.int64)
+        starts = (starts[:, None] + np.arange(count) * stride).reshape(-1)
+    starts = np.unique(starts)
+    return np.stack([starts, starts + run], 1)
