@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 
 from simcore.errors import KernelError
 from simcore.frontend import state
 from simcore.frontend.neuronxcc import calls
+from simcore.frontend.neuronxcc import tile as tiles
 from simcore.frontend.neuronxcc.index import Index
 from simcore.frontend.neuronxcc.tile import Result, Tile, as_tile, flush
 from simcore.tensor import Tensor, psum
@@ -21,6 +24,7 @@ def assign(region: Tile, value) -> None:
     if isinstance(value, Result) and not value.ready:
         if _takes(region, value):
             value.write_into(region)
+            tiles.aliases.setdefault(region.storage, []).append(weakref.ref(value))
             return
         flush()
     if isinstance(value, Tile):

@@ -175,6 +175,8 @@ def call(name: str, dst: Tile, operands: dict, params: dict, *, keep: np.ndarray
         else:
             args[k] = v
     storage = dst.storage
+    if storage in tiles.aliases:
+        tiles.before_change(storage)
     if storage.tag is not None and params.get("accumulate", False) is False:
         before_read(dst) if reads_dst or keep is not None else before_write(dst)
     target = dst.tensor()

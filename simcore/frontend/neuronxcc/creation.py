@@ -95,7 +95,8 @@ class Blocks(Tile):
         par = len(blocks)
         super().__init__(None, form(shape, fresh_strides(shape, par), tuple(k == par for k in range(len(shape))), dt,
                                     where))
-        self.blocks, self.own, self.site, self.label, self.placement, self.fill = blocks, own, site, label, placement, fill
+        self.blocks, self.own, self.site = blocks, own, site
+        self.label, self.placement, self.fill = label, placement, fill
         self.parts: dict[tuple[int, ...], Tile] = {}
         self.joined: Tile | None = None
 

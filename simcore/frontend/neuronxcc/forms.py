@@ -199,7 +199,7 @@ def _range(k: slice, n: int):
 
 
 def plan(f: Form, key: tuple, what) -> tuple[tuple[int, ...], list[Term]]:
-    """(shape of the result, one Term per dimension of the form).  Run-time indices are given as Index over their own shape."""
+    """(shape of the result, one Term per dimension of the form).  Run-time indices: an Index over their own shape."""
     key = expand(key, len(f.shape), what)
     grids = [k for k in key if isinstance(k, Index)]
     if grids:

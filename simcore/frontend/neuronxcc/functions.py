@@ -43,7 +43,7 @@ def spread(t: Tile, shape) -> Tile:
 
 
 def broadcast_partitions(t: Tile, shape) -> Tile:
-    """One row repeated over partitions: the Tensor engine multiplies it with a column of ones, 512 columns at a time."""
+    """One row repeated over partitions: the Tensor engine multiplies it with a column of ones."""
     from simcore.frontend.neuronxcc.creation import one_tile
     from simcore.frontend.neuronxcc.nki.isa import nc_matmul, tensor_copy
 
@@ -102,8 +102,7 @@ def load(src, *, mask=None, dtype=None, **kwargs):
         src = src[:, None]
         if isinstance(mask, Predicate) and mask.ndim == 1:
             mask = _deeper(mask)
-    params = {k: _enum(k, v) for k, v in kwargs.items() if k in ("mode", "oob_mode")}
-    params = {"oob_mode": v for v in params.values()}
+    params = _out_of_bounds(kwargs)
     if src.buffer.on_chip:
         return result("tensor_copy", src.shape, result_dtype(dtype, src), {"src": src}, {}, mask, par=src.form.par_axis)
     return result("dma_copy", src.shape, result_dtype(dtype, src), {"src": src}, params, mask, targets=(sbuf,))
@@ -115,16 +114,18 @@ def _deeper(mask: Predicate) -> Predicate:
     return Predicate((*mask.shape, 1), None, lambda: mask.dense()[..., None])
 
 
-def _enum(kind, mode):
+def _out_of_bounds(kwargs: dict) -> dict:
+    """The instruction's oob_mode from `mode=` or `oob_mode=`."""
     from simcore.isa.table import OobMode
 
-    return OobMode[getattr(mode, "name", str(mode))]
+    given = [v for k, v in kwargs.items() if k in ("mode", "oob_mode")]
+    return {"oob_mode": OobMode[getattr(given[-1], "name", str(given[-1]))]} if given else {}
 
 
 def store(dst, value, *, mask=None, **kwargs):
     """An SBUF tile (or a number) to an HBM region."""
     dst = operand(dst, "dst")
-    params = {"oob_mode": _enum(k, v) for k, v in kwargs.items() if k in ("mode", "oob_mode")}
+    params = _out_of_bounds(kwargs)
     if isinstance(value, bool | int | float | np.number):
         shape = dst.shape if dst.ndim > 1 else (1, dst.size)
         if dst.buffer.on_chip:
@@ -305,7 +306,7 @@ def _vector_unary(op: Operator):
 
 
 class Function:
-    """An `nl` operator: a function on tiles, and a token for op= fields.  Equal to NumPy's function of the same meaning."""
+    """An `nl` operator: a function on tiles, a token for op= fields; equal to NumPy's function of its meaning."""
 
     __slots__ = ("operator", "function", "__name__")
 
@@ -545,7 +546,7 @@ def atomic_rmw(dst, value, op, *, mask=None, **kwargs):
 
 
 class LoopSum(Result):
-    """What loop_reduce gives: accumulates in the region it is assigned to (else in a tile of its own) over the iterations of loops."""
+    """What loop_reduce gives: accumulates over loops in the region it is assigned to (else in a tile of its own)."""
 
     __slots__ = ("inner", "operator", "key", "kept")
 
@@ -574,7 +575,8 @@ class LoopSum(Result):
             else:
                 assign(region, FUNCTIONS[self.operator.name](region, inner, dtype=region.form.dtype))
             flush()
-        self._storage, self.form, self.offset, self.dynamic, self._tensor = region.storage, region.form, region.offset, region.dynamic, None
+        self._storage, self.form, self.offset = region.storage, region.form, region.offset
+        self.dynamic, self._tensor = region.dynamic, None
 
     def settle(self) -> None:
         total = self.kept.get(self.key)

@@ -19,7 +19,8 @@ class Gather:
     __slots__ = ("parts", "addresses", "shape", "scalar", "box", "order")
 
     def __init__(self, parts, addresses, shape, scalar=False, box=None, order=None):
-        self.parts, self.addresses, self.shape, self.scalar, self.box, self.order = parts, addresses, shape, scalar, box, order
+        self.parts, self.addresses, self.shape = parts, addresses, shape
+        self.scalar, self.box, self.order = scalar, box, order
 
     @classmethod
     def table(cls, addresses) -> Gather:

@@ -1,4 +1,7 @@
-"""Launch grids of the older dialect: `kernel[2, 3]`, `kernel[nl.nc(2)]`, `kernel[2 * nl.nc(2), 4]`, `kernel[nl.spmd_dim(nl.nc(2), 2)]`."""
+"""Launch grids of the older dialect.
+
+`kernel[2, 3]`, `kernel[nl.nc(2)]`, `kernel[2 * nl.nc(2), 4]`, `kernel[nl.spmd_dim(nl.nc(2), 2)]`.
+"""
 
 from __future__ import annotations
 

@@ -419,7 +419,7 @@ FALSE = Predicate((), (Index((), -1, ()),))
 
 
 def truth(mask) -> bool:
-    """A mask of loop variables only is an integer in eager execution; `~True` is -2, so the lowest bit is what counts."""
+    """A mask of loop variables only is an integer here; `~True` is -2, so the lowest bit is what counts."""
     return bool(int(mask) & 1)
 
 

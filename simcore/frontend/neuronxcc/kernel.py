@@ -36,8 +36,10 @@ def translated(function: Callable) -> Callable:
     @functools.wraps(function)
     def run(*args, **kwargs):
         tiles.pending.clear()
+        tiles.aliases.clear()
         out = function(*(to_tiles(a) for a in args), **{k: to_tiles(v) for k, v in kwargs.items()})
         tiles.flush()
+        tiles.aliases.clear()
         return out
 
     run.dialect = "neuronxcc.nki"

@@ -16,7 +16,7 @@ _BANK_BYTES = 2048
 
 
 class Placement:
-    """A buffer and a function (block index, partitions, bytes per partition) -> (partition, byte) or None for automatic."""
+    """A buffer and a function (block index, partitions, bytes per partition) -> (partition, byte), None: automatic."""
 
     def __init__(self, buffer: MemoryRegion, place: Callable | None):
         self.buffer, self.place = buffer, place

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -90,7 +91,8 @@ class Tile:
         """The view as the instruction table takes it.  Raises KernelError when it runs outside the tensor."""
         found = self._tensor
         if found is None:
-            storage, f = self.storage, self.form
+            storage = self.storage
+            f = self.form
             if f.limits:
                 size, const, coefs = f.limits[0]
                 reach = const + sum(c * (n - 1) for c, n in zip(coefs, f.shape, strict=True) if c > 0)
@@ -401,7 +403,7 @@ class Result(Tile):
     kind says what else the destination may do with it ("matmul": accumulate in PSUM).
     """
 
-    __slots__ = ("emit", "ready", "site", "kind", "targets", "accumulate")
+    __slots__ = ("emit", "ready", "site", "kind", "targets", "accumulate", "late")
 
     def __init__(self, shape, dtype: DType, buffer: MemoryRegion, emit: Callable[[Tile], None], *, site: int,
                  kind: str = "", par: int = 0, targets=(), mask=None):
@@ -411,12 +413,40 @@ class Result(Tile):
         self.emit, self.ready, self.site, self.kind, self.mask = emit, False, site, kind, mask
         self.targets = targets or (buffer,)
         self.accumulate = None
+        self.late: Tile | None = None
 
     @property
     def storage(self) -> Storage:
         if not self.ready:
             flush()
+        if self.late is not None:
+            self._copy_late()
         return self._storage
+
+    def keep(self) -> None:
+        """The region this result was written into is about to change while the kernel still holds the result: keep its values.
+
+        The copy is recorded only if the result is used again.
+        """
+        f = self.form
+        self.late = Tile(self._storage, f, self.offset, self.dynamic)
+        fresh = form(f.shape, fresh_strides(f.shape, f.par_axis), f.par, f.dtype, f.buffer)
+        storage = new_storage(f.shape, f.dtype, f.buffer, f.par_axis)
+        kept = Tile(storage, fresh)
+        if storage.data is not None:
+            kept.tensor().write(self.late.tensor().read())
+        self._storage, self.form, self.offset, self.dynamic, self._tensor = storage, fresh, 0, None, None
+
+    def _copy_late(self) -> None:
+        from simcore.frontend.instructions import nisa
+
+        source, self.late = self.late, None
+        rec = state.recorder
+        values, rec.values = rec.values, False
+        try:
+            nisa.tensor_copy(dst=Tile(self._storage, self.form).tensor(), src=source.tensor())
+        finally:
+            rec.values = values
 
     def __getitem__(self, key) -> Tile:
         if not self.ready:
@@ -445,6 +475,17 @@ class Result(Tile):
 
 
 pending: list[Result] = []
+aliases: dict[Storage, list[weakref.ref]] = {}      # results that are regions of other tiles now
+
+
+def before_change(storage: Storage) -> None:
+    """A tile is written: results that stand for a part of it keep what they had."""
+    held = aliases.pop(storage, None)
+    if held is not None:
+        for ref in held:
+            result = ref()
+            if result is not None and result._storage is storage:
+                result.keep()
 
 
 def flush() -> None:

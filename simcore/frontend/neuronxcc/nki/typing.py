@@ -1,4 +1,4 @@
-"""`neuronxcc.nki.typing`: annotations, which constrain nothing, and `tensor[[4096, 8192], dtype]` as a stand-in argument of benchmarks."""
+"""`neuronxcc.nki.typing`: annotations, and `tensor[[4096, 8192], dtype]` for an argument of benchmarks."""
 
 from simcore.frontend.nki.typing import _Subscriptable, mutable, scalar
 

@@ -32,7 +32,8 @@ from simcore.isa.table import OobMode as oob_mode
 from simcore.isa.table import ReduceCmd as reduce_cmd
 from simcore.tensor import psum, sbuf
 
-unknown_engine, tensor_engine, vector_engine, scalar_engine, gpsimd_engine = engine.unknown, engine.tensor, engine.vector, engine.scalar, engine.gpsimd
+unknown_engine, tensor_engine, vector_engine = engine.unknown, engine.tensor, engine.vector
+scalar_engine, gpsimd_engine = engine.scalar, engine.gpsimd
 pe_engine, act_engine, pool_engine, dve_engine = tensor_engine, scalar_engine, gpsimd_engine, vector_engine
 
 
@@ -167,7 +168,7 @@ def tensor_scalar(data, op0, operand0, reverse0=False, op1=None, operand1=None, 
 
 
 def _column(value, op, mask):
-    """A number, or one value per partition: arithmetic wants those in float32, so tiles of other dtypes are cast first."""
+    """A number, or one value per partition: arithmetic wants float32, so tiles of other dtypes are cast first."""
     value = _maybe(value)
     if isinstance(value, Tile) and value.form.dtype != "float32" and to_operator(op).kind != "bit":
         return tensor_copy(value, dtype="float32", mask=mask)
