@@ -46,7 +46,6 @@ def assemble(trace: Trace, machine: Machine, p: Program, run) -> Timeline:
     dependences = Dependences(producer=rank[p.last_chip[p.producer[hard]]],
                               consumer=rank[p.first_chip[p.consumer[hard]]], cause=p.cause[hard])
     end_ps = int(max(end.max(initial=0), done.max(initial=0), max(run.transfer_end, default=0)))
-    kernel = machine.kernel
     totals = {"kernel_ps": end_ps, **_totals(end_ps, trace.cores, machine)}
     return Timeline(
         name=trace.name, kind="simulated", target=trace.target, instructions=instructions, dma=dma,
