@@ -35,6 +35,12 @@ class MemoryRegion(Enum):
     def on_chip(self) -> bool:
         return self in _ON_CHIP
 
+    def view(self, dtype, shape):
+        """A new tensor in this memory: `sbuf.view(dtype, shape)`, as kernels of the first releases allocate."""
+        from simcore.frontend.nki.language import ndarray
+
+        return ndarray(shape, dtype, self)
+
     def __repr__(self) -> str:
         return self.value
 
@@ -74,7 +80,8 @@ class Layout:
     __slots__ = ("shape", "strides", "dtype", "buffer", "indirect", "id", "getitem", "__dict__")
 
     def __init__(self, shape, strides, dtype, buffer, indirect, id):
-        self.shape, self.strides, self.dtype, self.buffer, self.indirect, self.id = shape, strides, dtype, buffer, indirect, id
+        self.shape, self.strides, self.dtype = shape, strides, dtype
+        self.buffer, self.indirect, self.id = buffer, indirect, id
         self.getitem: dict = {}
 
     @cached_property
@@ -223,7 +230,7 @@ class Storage:
         return self.pitch * self.dtype.itemsize
 
     def allocate(self) -> None:
-        """Give the storage memory that reads as NaN (floats) or as the fill pattern 4 (integers), like the vendor's simulator."""
+        """Memory that reads as NaN (floats) or 4 (integers) until written, like the vendor's simulator."""
         kind = self.dtype
         if kind.is_float:
             typed = np.full(self.size, np.nan if kind.np.kind == "f" or hasattr(kind.np.type, "dtype") else 0, kind.np)
@@ -360,11 +367,11 @@ class Tensor:
                       offset, self.index)
 
     def __getitem__(self, key) -> Tensor:
-        """Integers, slices, `nl.ds`, `...`, registers.  (simcore.indexing puts its own function here: this is a hot path.)"""
+        """Integers, slices, `nl.ds`, `...`, registers.  (simcore.indexing puts its function here: a hot path.)"""
         raise NotImplementedError
 
     def reshape(self, *shape) -> Tensor:
-        """A view with another shape.  On chip the partition dimension stays; only merged dimensions must be contiguous."""
+        """A view with another shape.  On chip the partition stays; only merged dimensions must be contiguous."""
         if len(shape) == 1 and not isinstance(shape[0], int | np.integer):
             shape = tuple(shape[0])
         shape = tuple(int(n) for n in shape)
@@ -512,7 +519,7 @@ class Tensor:
         return scalar_value(self)
 
     def __bool__(self) -> bool:
-        """A tensor is there: `if mask:` in kernels means "was one given".  Its values are not known while a kernel is built."""
+        """A tensor is there: `if mask:` in kernels means "was one given"; values are not known while building."""
         return True
 
     def __int__(self) -> int:
@@ -575,4 +582,4 @@ def _reshape_strides(shape, strides, target):
     return tuple(new)
 
 
-import simcore.indexing  # noqa: E402  it needs Tensor, and gives it __getitem__
+import simcore.indexing  # noqa: E402, F401  it needs Tensor, and gives it __getitem__

@@ -6,6 +6,7 @@ of it while active, and the vendor's come back afterwards.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import importlib
 import importlib.abc
@@ -14,11 +15,15 @@ import sys
 from collections.abc import Iterator
 from types import ModuleType
 
+from simcore.tensor import private_hbm, psum, sbuf
+
 _HOME = "simcore.frontend."
 ALIASES = {"nki": _HOME + "nki", "neuronxcc": _HOME + "neuronxcc"}
 _depth = 0
 _saved: dict[str, ModuleType] = {}
 _ours: dict[str, ModuleType] = {}
+_KEYWORDS = {"sbuf": sbuf, "psum": psum, "hbm": private_hbm, "builtin": lambda function: function}     # names of the language itself
+_lent: list[str] = []
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -45,7 +50,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return module
 
     def exec_module(self, module):
-        """Nothing to execute: the import system has put the alias' spec on the module, so the module's own goes back."""
+        """Nothing to execute: the import system put the alias' spec on the module, so its own goes back."""
         module.__spec__ = self.specs.pop(module.__spec__.name)
 
 
@@ -82,6 +87,9 @@ def install() -> None:
         _saved[name] = sys.modules.pop(name)
     sys.modules.update(_ours)
     sys.meta_path.insert(0, _finder)
+    _lent[:] = [name for name in _KEYWORDS if not hasattr(builtins, name)]
+    for name in _lent:
+        setattr(builtins, name, _KEYWORDS[name])
 
 
 def remove() -> None:
@@ -90,6 +98,8 @@ def remove() -> None:
     if _depth:
         return
     sys.meta_path.remove(_finder)
+    for name in _lent:
+        delattr(builtins, name)
     for name in [n for n in sys.modules if _is_ours(n)]:
         _ours[name] = sys.modules.pop(name)
     sys.modules.update(_saved)

@@ -88,7 +88,7 @@ def copy_into(region: Tile, value: Tile, mask=None) -> None:
 def accumulate(region: Tile, value) -> Tile:
     """`region += value`: a waiting matmul accumulates in PSUM, anything else is added."""
     if isinstance(value, Result) and not value.ready and value.kind == "matmul" and region.form.buffer is psum \
-            and region.size == value.size and region.dynamic is None:
+            and region.size == value.size and region.dynamic is None and region.form.dtype.is_float:
         value.accumulate = True
         value.write_into(region)
         return region
