@@ -10,7 +10,7 @@ from handmade import pipeline
 from simcore.errors import UsageError
 from simcore.machine import load_machine
 from simcore.roofline import machine_of, rooflines
-from simcore.viz import roofline, style
+from simcore.viz import format, roofline, style
 
 TENSORS = [
     {"name": "q", "kind": "input", "bytes": 1 << 16}, {"name": "out", "kind": "output", "bytes": 1 << 16},
@@ -27,7 +27,7 @@ def test_a_point_with_a_pencil():
     (point,) = roof.points
     flops = 4 * ((1 << 24) + 2 * (1 << 16))
     assert point.achieved == flops / (8 << 16)
-    assert point.algorithmic == flops / (2 << 16)            # the inputs and outputs, not the scratch tensor
+    assert point.algorithmic == flops / (2 << 16)  # the inputs and outputs, not the scratch tensor
     assert point.flops_per_s == pytest.approx(flops / 3.6e-6)
     machine = load_machine("trn2")
     memory = min(machine.hbm.bytes_per_s, machine.dma.engines * machine.dma.engine_bytes_per_s)
@@ -86,8 +86,10 @@ def _words(timelines, **options) -> str:
 def test_the_picture_names_everything():
     measured = dataclasses.replace(_with_tensors(), kind="measured", name="seen")
     words = _words([_with_tensors(), measured])
+    (roof,) = rooflines([pipeline(4)])
+    ridge = next(r for c, r in roof.ridges if c.name.startswith("Tensor bf16"))
     for wanted in (
-        "Roofline: trn2", "Tensor bf16  78.6 TFLOP/s", "Vector  1.00 TFLOP/s", "ridge 181", "DMA engines: 435 GB/s",
+        "Roofline: trn2", "Tensor bf16  78.6 TFLOP/s", "Vector  1.00 TFLOP/s", f"ridge {format.digits(ridge)}", f"DMA engines: {format.rate(roof.memory.bytes_per_s)}",
         "HBM: ", "SBUF to Tensor", "Tensor to PSUM", "pipeline (simulated", "seen (measured", "of its roof",
         "moves 4.00x the bytes it needs", "algorithmic intensity",
     ):  # fmt: skip
