@@ -23,8 +23,8 @@ from simcore.tensor import Tensor, psum, sbuf
 def broadcast_shape(a, b) -> tuple[int, ...]:
     """The shape of `a op b`: as NumPy says, and one value per partition fits any free dimensions."""
     for one, other in ((a, b), (b, a)):
-        if one.ndim == 2 < other.ndim and one.shape == (other.shape[0],
-                                                        1) and one.form.par_axis == other.form.par_axis == 0:
+        alone = one.size == one.shape[0] > 1 and one.form.par_axis == 0
+        if alone and 2 <= one.ndim != other.ndim >= 2 and other.shape[0] == one.size and other.form.par_axis == 0:
             return other.shape
     try:
         return broadcast(a.shape, b.shape)
