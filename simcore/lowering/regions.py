@@ -7,6 +7,7 @@ overlap exactly when they share one.  Storages cut in the same way (the tiles of
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -92,7 +93,7 @@ def _pitch(storage: Storage, regions) -> int:
 
 
 def _box(storage: Storage, lay: Layout, offset: int, pitch: int) -> tuple[int, int, np.ndarray]:
-    """(first row, past last row, byte intervals within a row) of a region.  An indirect region may be anywhere in its storage."""
+    """(first row, past last row, byte intervals in a row) of a region; an indirect one may be anywhere."""
     total = max(1, -(-storage.nbytes // pitch))
     whole = np.array([[0, pitch]], np.int64)
     if lay.indirect is not None:
@@ -114,10 +115,11 @@ def _box(storage: Storage, lay: Layout, offset: int, pitch: int) -> tuple[int, i
     row1 = (high - 1) // pitch + 1
     if column0 + width > pitch:
         return row0, row1, whole
-    return row0, row1, column0 + _intervals(inner, size)
+    return row0, row1, column0 + _intervals(tuple(inner), size)
 
 
-def _intervals(dims: list[tuple[int, int]], size: int) -> np.ndarray:
+@lru_cache(maxsize=4096)
+def _intervals(dims: tuple[tuple[int, int], ...], size: int) -> np.ndarray:
     """[start, end) of the runs of a pattern of (stride, count), from 0; one interval over all where there are many."""
     run, outer = size, []
     for stride, count in sorted(dims):
