@@ -131,7 +131,7 @@ def _tensor(profiles: list[Timeline], machine: Machine) -> list[Fit | None]:
 
 
 def _packets(profiles: list[Timeline]) -> list[Fit | None]:
-    """Interval of packets that follow each other on an engine: fixed part and rate, by least squares over packet sizes."""
+    """Interval of packets that follow each other on an engine: fixed part and rate, least squares over sizes."""
     by_size: dict[int, list[int]] = {}
     for t in profiles:
         d = t.dma

@@ -12,7 +12,7 @@ import json
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, TypeAlias, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 

@@ -37,7 +37,7 @@ def getitem(t: Tensor, key) -> Tensor:
 
 
 def _resolve_dynamic(lay, key, t: Tensor):
-    """Split a key into its static part and the run-time values: (key with 0 for them, [(value, elements per unit)], any?)."""
+    """A key's static part and its run-time values: (key with 0 for them, [(value, elements per unit)], any?)."""
     ndim = len(lay.shape)
     if any(k is Ellipsis for k in key):
         at = next(i for i, k in enumerate(key) if k is Ellipsis)
@@ -96,7 +96,7 @@ def storage_elements(storage, dtype) -> int:
 
 
 class ScalarIndex:
-    """A run-time start: read when the view is used, because the tile that holds it may have changed since the view was made."""
+    """A run-time start: read when the view is used, because the tile that holds it may change before."""
 
     __slots__ = ("parts", "reads")
 
@@ -268,7 +268,7 @@ class RowIndex:
 
 
 def access_pattern(t: Tensor, pattern, offset, scalar_offset, vector_offset, indirect_dim, dtype) -> Tensor:
-    """`.ap()`: an explicit pattern of [step, count] pairs over the tensor's storage (see the vendor's access-pattern guide)."""
+    """`.ap()`: [step, count] pairs over the tensor's storage (see the vendor's access-pattern guide)."""
     storage = t.storage
     dt = t.dtype if dtype is None else to_dtype(dtype)
     if pattern is None:
@@ -285,7 +285,8 @@ def access_pattern(t: Tensor, pattern, offset, scalar_offset, vector_offset, ind
         start = int(offset)
     pitch = storage.pitch * storage.dtype.itemsize // dt.itemsize
     size = storage_elements(storage, dt)
-    if t.buffer.on_chip and steps and steps[0] != pitch and steps[0] == math.prod(t.shape[1:]) * t.dtype.itemsize // dt.itemsize:
+    own = math.prod(t.shape[1:]) * t.dtype.itemsize // dt.itemsize
+    if t.buffer.on_chip and steps and steps[0] != pitch and steps[0] == own:
         # one partition on, said in elements of the view instead of the tile it was cut from
         steps = (pitch, *steps[1:])
     if t.buffer.on_chip and counts and counts[0] > 1 and steps[0] not in (0, pitch):
@@ -332,7 +333,7 @@ def vector_select(t: Tensor, dim: int, offsets: Tensor) -> Tensor:
 
 
 def rearrange(t: Tensor, source, target, sizes) -> Tensor:
-    """Einops-like: `source` and `target` are strings ("p (a b) -> ..." parts) or tuples of names and tuples of names."""
+    """Einops-like: `source` and `target` are strings ("p (a b)") or tuples of names and tuples of names."""
     source, target = _terms(source), _terms(target)
     if len(source) != t.ndim:
         raise KernelError(f"rearrange: {len(source)} source terms for {t!r} with {t.ndim} dimensions")

@@ -36,7 +36,7 @@ def simulate(trace: Trace, machine: Machine) -> Timeline:
 
 @dataclass(slots=True)
 class Run:
-    """What the schedule found.  start, done, cause, on, wait: per instruction; chip_start, chip_end: per chip instruction."""
+    """What was found: start, done, cause, on, wait per instruction; chip_start, chip_end per chip instruction."""
 
     start: list[int]
     done: list[int]

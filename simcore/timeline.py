@@ -214,8 +214,8 @@ class Timeline:
     def flops(self) -> int:
         return int(self.instructions.flops.sum())
 
-    def summary(self) -> "Any":
-        """Figures per engine, stalls by cause, bytes and bottleneck (see simcore.summary.Summary); prints as a table."""
+    def summary(self) -> Any:
+        """Figures per engine, stalls by cause, bytes and bottleneck (simcore.summary.Summary); prints as a table."""
         from simcore.summary import summarize
 
         return summarize(self)
@@ -249,7 +249,7 @@ class Timeline:
         write_bundle(path, header | {"format": FORMAT, "version": VERSION}, arrays)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Timeline":
+    def load(cls, path: str | Path) -> Timeline:
         """Read a `.simcore` file.  Raises FileError when it is damaged or of another kind or version."""
         header, arrays = read_bundle(path, FORMAT)
         if header.get("version") != VERSION:

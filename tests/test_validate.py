@@ -135,7 +135,7 @@ def test_profiles_give_the_numbers_of_the_machine():
 @pytest.mark.skipif(not (REFS / "allenkchau+trainium-kernel-fusion@d709ddf").is_dir(),
                     reason="no checkout of trainium-kernel-fusion")
 def test_profiles_are_met():
-    """The four profiles: totals within 10 %, Tensor busy time within 5 %, instruction durations within 5 % in the median."""
+    """The four profiles: totals within 10 %, Tensor busy time within 5 %, median durations within 5 %."""
     from simcore.apps.validate.profiles import compare_profiles, wape
 
     results = compare_profiles(PROFILES, REFS)

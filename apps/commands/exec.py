@@ -14,7 +14,7 @@ from simcore.errors import UsageError
 STARTUP = Path(__file__).resolve().parents[1] / "startup"
 
 
-def exec(  # noqa: A001  the command's name
+def exec(
     context: typer.Context,
     target: Annotated[str, typer.Option("--target", "-t", help="The chip: trn1, trn2, trn3.")] = "trn2",
 ) -> None:

@@ -19,7 +19,7 @@ def validate(
     out: Annotated[Path | None, typer.Option("-o", help="Write the report as Markdown, pictures beside it.",
                                              show_default=False)] = None,
 ) -> None:
-    """Compare predictions with every public measurement that can be run: errors by family, ranks, profiles by instruction."""
+    """Compare predictions with every public measurement that can be run: by family, by rank, by instruction."""
     from rich.table import Table
 
     from simcore.apps.output import check_writable, data, narrate, working

@@ -16,7 +16,7 @@ TIE = 0.02      # two measurements closer than this are no pair with a sign
 
 @dataclass(frozen=True)
 class Family:
-    """Errors of the cases of one family on one chip, in percent; `ratio` is the geometric mean of predicted/measured."""
+    """Errors of the cases of one family on one chip, in percent; `ratio`: geometric mean of predicted/measured."""
 
     name: str
     hardware: str

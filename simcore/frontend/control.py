@@ -176,7 +176,8 @@ def sendrecv(src: Tensor, dst: Tensor, send_to_rank, recv_from_rank, pipe_id, dm
             rank = number % programs.cores
             tile, _, to, back, by, label, site = ranks[rank]
             numbers.append(_record(programs, number, site,
-                                   lambda s=tile, d=ranks[to][1], to=to, back=back, by=by, n=label: nisa.sendrecv(s, d, to, back, pipe_id, by, name=n)))
+                                   lambda s=tile, d=ranks[to][1], to=to, back=back, by=by, n=label:
+                                   nisa.sendrecv(s, d, to, back, pipe_id, by, name=n)))
         for rank, given in ranks.items():
             if rec.values:
                 ranks[given[2]][1].write(values[rank])

@@ -193,7 +193,7 @@ def choose_engine(v: Variant) -> Engine:
 
 
 def freeze(value):
-    """A hashable stand-in for an argument: a tile's layout, tuples for lists; numbers with their type (1 is not True)."""
+    """A hashable stand-in for an argument: a tile's layout, tuples for lists, numbers with their type."""
     if isinstance(value, Tensor):
         return value.layout
     if isinstance(value, int | float):
@@ -280,7 +280,7 @@ def {row.name}({signature}{comma}name=None, **extra):
 
 
 def _first(rec: Recorder, row: Row, args: tuple, name) -> NkiInstruction:
-    """First instruction of a variant: do it slowly, and remember it under the key of the fast path if that can be hashed."""
+    """First instruction of a variant: do it slowly, and remember it under the fast path's key if that hashes."""
     result = slow(rec, row, args, name)
     v = rec.variant_list[rec.variant_col[result.number]]
     try:

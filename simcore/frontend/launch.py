@@ -26,7 +26,7 @@ TARGETS = ("trn1", "inf2", "trn2", "trn3")
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor argument by shape and dtype only.  With values it is filled with seeded normal numbers (integers: 0..7)."""
+    """A tensor argument by shape and dtype only.  Its values are seeded normal numbers (integers: 0..7)."""
 
     shape: tuple[int, ...]
     dtype: DType
@@ -70,7 +70,7 @@ _session = _default
 
 
 def session() -> Session:
-    """The settings of launches made now.  Outside of `use_session` the target is NEURON_PLATFORM_TARGET_OVERRIDE, or trn2."""
+    """The settings of launches made now.  Outside of `use_session`: NEURON_PLATFORM_TARGET_OVERRIDE, or trn2."""
     if _session is _default:
         _default.target = check_target(os.environ.get("NEURON_PLATFORM_TARGET_OVERRIDE", "trn2"))
     return _session
@@ -148,7 +148,7 @@ def record(function: Callable, args: tuple, kwargs: dict, launch) -> Trace:
 
 
 def _merge(results: list) -> Any:
-    """The launch's result: the first program's (shared outputs are one tensor), or the first that returned something."""
+    """The launch's result: the first that a program returned (shared outputs are one tensor)."""
     return next((r for r in results if r is not None), None)
 
 
@@ -274,7 +274,7 @@ class Inputs:
 
 @contextlib.contextmanager
 def _no_cycles() -> Iterator[None]:
-    """A capture makes millions of small objects and no cycles; the collector would only look at them again and again."""
+    """A capture makes millions of small objects and no cycles, which the collector would look at again and again."""
     enabled = gc.isenabled()
     gc.disable()
     try:

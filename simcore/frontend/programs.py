@@ -85,7 +85,7 @@ class Programs:
         try:
             if not self.stopped:
                 p.result = function()
-        except BaseException as e:  # noqa: BLE001  handed to the launching thread, which raises it
+        except BaseException as e:      # handed to the launching thread, which raises it
             p.error = e
         p.done = True
         self.back.release()

@@ -73,7 +73,7 @@ class World:
         try:
             if not self.stopped:
                 self.results[rank] = launch(rank)
-        except BaseException as e:  # noqa: BLE001  handed to the launching thread, which raises it
+        except BaseException as e:      # handed to the launching thread, which raises it
             self.errors[rank] = e
         state.begin(before)
         self.done[rank] = True
@@ -83,7 +83,7 @@ class World:
         return len(self.meetings[meeting]) >= meeting[1]
 
     def meet(self, rank: int, key: tuple, members: int, payload, then: Callable[[dict], None]) -> None:
-        """Wait until `members` ranks have come to the same key; the last to arrive calls `then` with what each brought."""
+        """Wait until `members` ranks have come to the same key; the last calls `then` with what each brought."""
         nth = self.counts[key, rank] = self.counts.get((key, rank), 0) + 1
         meeting = ((*key, nth), members)
         arrived = self.meetings.setdefault(meeting, {})

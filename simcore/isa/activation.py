@@ -7,13 +7,13 @@ import numpy as np
 from simcore.isa.accumulator import accumulate, check_accumulator, command
 from simcore.isa.operand import check_op, check_per_partition, check_same_free, check_tiles, generation, like, rows
 from simcore.isa.operators import to_operator
-from simcore.isa.table import SCALAR, Read, ReadOrScalar, ReduceCmd, UpdateOrNone, Write, WriteOrNone, instruction, require
+from simcore.isa.table import SCALAR, Read, ReadOrScalar, ReduceCmd, Write, WriteOrNone, instruction, require
 
 
 @instruction(engines=(SCALAR,), opcode="ACTIVATE")
 def activation(dst: Write, op, data: Read, bias: ReadOrScalar = None, scale: ReadOrScalar = 1.0, reduce_op=None,
                reduce_res: WriteOrNone = None, reduce_cmd=ReduceCmd.idle):
-    """dst = op(data * scale + bias) in float32; reduce_op (add) sums the results of each partition into the accumulator."""
+    """dst = op(data * scale + bias) in float32; reduce_op (add) sums each partition's results into the accumulator."""
 
 
 @activation.check

@@ -6,7 +6,20 @@ end (frontend/control.py) moves the values, because a register is not a tensor.
 
 from __future__ import annotations
 
-from simcore.isa.table import DMA, GPSIMD, SCALAR, SYNC, TENSOR, VECTOR, DmaEngine, Engine, Read, Write, instruction, require
+from simcore.isa.table import (
+    DMA,
+    GPSIMD,
+    SCALAR,
+    SYNC,
+    TENSOR,
+    VECTOR,
+    DmaEngine,
+    Engine,
+    Read,
+    Write,
+    instruction,
+    require,
+)
 from simcore.tensor import psum, sbuf, shared_hbm
 
 

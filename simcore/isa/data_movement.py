@@ -219,7 +219,7 @@ def _(dst, value):
 
 @instruction(engines=(TENSOR, VECTOR), opcode="TRANSPOSE")
 def nc_transpose(dst: Write, data: Read, engine=Engine.unknown):
-    """dst = data.T in two dimensions, free dimensions flattened: Tensor engine up to 128x128 into PSUM, Vector up to 32x32."""
+    """dst = data.T in two dimensions, free dimensions flattened: Tensor up to 128x128 into PSUM, Vector up to 32x32."""
 
 
 def transposes_on_vector(v) -> bool:

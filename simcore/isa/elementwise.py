@@ -5,15 +5,38 @@ from __future__ import annotations
 import numpy as np
 
 from simcore.isa.accumulator import accumulate, check_accumulator, command
-from simcore.isa.operand import binary, check_bit_dtypes, check_not_both_psum, check_op, check_per_partition, check_same_free, check_tiles, f32, like, rows
+from simcore.isa.operand import (
+    binary,
+    check_bit_dtypes,
+    check_not_both_psum,
+    check_op,
+    check_per_partition,
+    check_same_free,
+    check_tiles,
+    f32,
+    like,
+    rows,
+)
 from simcore.isa.operators import to_operator
-from simcore.isa.table import GPSIMD, SCALAR, VECTOR, Engine, Read, ReadOrScalar, ReduceCmd, Write, WriteOrNone, instruction, require
+from simcore.isa.table import (
+    GPSIMD,
+    SCALAR,
+    VECTOR,
+    Engine,
+    Read,
+    ReadOrScalar,
+    ReduceCmd,
+    Write,
+    WriteOrNone,
+    instruction,
+    require,
+)
 from simcore.tensor import sbuf
 
 
 @instruction(engines=(VECTOR, GPSIMD), opcode="TENSOR_TENSOR")
 def tensor_tensor(dst: Write, data1: Read, data2: Read, op, engine=Engine.unknown):
-    """dst = data1 op data2.  Two int32/uint32 tiles in SBUF give exact integers; everything else computes in float32."""
+    """dst = data1 op data2.  Two int32/uint32 tiles in SBUF give exact integers; all else computes in float32."""
 
 
 @tensor_tensor.check

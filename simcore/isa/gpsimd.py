@@ -79,8 +79,10 @@ def affine_select(dst: Write, pattern, channel_multiplier, on_true_tile: ReadOrS
 def _(rec, dst, pattern, channel_multiplier, on_true_tile, on_false_value, cmp_op, offset):
     # up to release 0.2: (dst, pattern, offset, channel_multiplier, tile, value, cmp_op)
     if isinstance(on_false_value, Tensor):
-        offset, channel_multiplier, on_true_tile, on_false_value, cmp_op = channel_multiplier, on_true_tile, on_false_value, cmp_op, offset
-    return dst, freeze_pattern(pattern), number(channel_multiplier), on_true_tile, on_false_value, cmp_op, number(offset)
+        offset, channel_multiplier, on_true_tile, on_false_value, cmp_op = (
+            channel_multiplier, on_true_tile, on_false_value, cmp_op, offset)
+    return (dst, freeze_pattern(pattern), number(channel_multiplier), on_true_tile, on_false_value, cmp_op,
+            number(offset))
 
 
 @affine_select.check
@@ -165,7 +167,7 @@ def check_index(index: np.ndarray, limit: int, what: str, tile) -> None:
 
 @instruction(engines=(GPSIMD,), opcode="LOCAL_GATHER")
 def local_gather(dst: Write, src_buffer: Read, index: Read, num_elem_per_idx=1, num_valid_indices=None):
-    """Per 16 partitions: their indices, taken partition first, each read num_elem_per_idx elements of every partition from that offset."""
+    """Per 16 partitions: each of their indices, partition first, reads num_elem_per_idx elements of every partition."""
 
 
 @local_gather.check

@@ -64,7 +64,7 @@ def check_scale(v, name: str, data: str, columns: int) -> None:
 @instruction(engines=(TENSOR,), since=4, opcode="MATMUL_MX")
 def nc_matmul_mx(dst: Update, stationary: Read, moving: Read, stationary_scale: Read, moving_scale: Read,
                  tile_position=None, tile_size=None, accumulate=None):
-    """dst (+)= stationary.T @ moving over partitions and packed elements, each value being element * 2 ** (scale - 127)."""
+    """dst (+)= stationary.T @ moving over partitions and packed elements; a value is element * 2 ** (scale - 127)."""
 
 
 @nc_matmul_mx.resolve

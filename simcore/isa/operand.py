@@ -7,7 +7,7 @@ import numpy as np
 from simcore.dtypes import DType
 from simcore.isa.operators import Operator, to_operator
 from simcore.isa.table import require
-from simcore.tensor import PARTITIONS, Layout, Tensor, psum, sbuf
+from simcore.tensor import PARTITIONS, Tensor, psum, sbuf
 from simcore.trace import Variant
 
 
@@ -17,7 +17,7 @@ def rows(values: np.ndarray) -> np.ndarray:
 
 
 def f32(x) -> np.ndarray:
-    """A tile's values, or a number, as float32: the engines compute in float32.  float64 inputs do not exist on the chip."""
+    """A tile's values, or a number, as float32, in which the engines compute.  There is no float64 on the chip."""
     if isinstance(x, Tensor):
         x = x.read()
     return np.asarray(x, np.float32)

@@ -93,7 +93,7 @@ def _shift(fn):
 
 
 def _erf(x):
-    """Error function in float32: rational approximation of Abramowitz & Stegun is too coarse, so the exact one, elementwise."""
+    """Error function, exact and elementwise: the rational approximation of Abramowitz & Stegun is too coarse."""
     x = np.asarray(x, np.float32)
     return _erf_series(x.astype(np.float64)).astype(np.float32)
 
@@ -143,7 +143,7 @@ def _gelu_dx(x):
 
 
 def _scalar_engine_sin(x):
-    """sin on -pi..pi; outside, the cubic of the outermost segment goes on (the vendor's example: sin(9.0) gives about 27.65)."""
+    """sin on -pi..pi; outside, the outermost segment's cubic goes on (the vendor's example: sin(9.0) = 27.65)."""
     pi = np.float32(math.pi)
     beyond = x - np.copysign(pi, x)
     with np.errstate(all="ignore"):
@@ -151,7 +151,7 @@ def _scalar_engine_sin(x):
 
 
 class _BySize:
-    """abs_max and abs_min: the operand of larger (smaller) magnitude with its sign; the second one when they are equal."""
+    """abs_max and abs_min: the operand of larger (smaller) magnitude with its sign; the second when equal."""
 
     def __init__(self, compare: Callable):
         self.compare = compare
@@ -253,7 +253,7 @@ _NUMPY = {
 
 
 def to_operator(op) -> Operator | None:
-    """The Operator of a token: an Operator, a NumPy function, a front-end function that carries one, a name, or None."""
+    """The Operator of a token: an Operator, a NumPy function, a front-end function with one, a name, or None."""
     if op is None or op.__class__ is Operator:
         return op
     found = getattr(op, "operator", None)

@@ -8,7 +8,17 @@ import numpy as np
 
 from simcore.isa.accumulator import IDENTITY, accumulate, check_accumulator, command, registers
 from simcore.isa.elementwise import scalar_step, tensor_scalar_values
-from simcore.isa.operand import check_bit_dtypes, check_not_both_psum, check_op, check_per_partition, check_same_free, check_tiles, f32, like, rows
+from simcore.isa.operand import (
+    check_bit_dtypes,
+    check_not_both_psum,
+    check_op,
+    check_per_partition,
+    check_same_free,
+    check_tiles,
+    f32,
+    like,
+    rows,
+)
 from simcore.isa.operators import to_operator
 from simcore.isa.table import VECTOR, Read, ReadOrScalar, ReduceCmd, Write, WriteOrNone, instruction, require
 
@@ -33,7 +43,6 @@ def _(v):
     op = check_op(v, "op", kinds=("arithmetic", "bit", "logical"))
     require(op.reduce is not None, f"nisa.tensor_reduce: nl.{op.name} cannot reduce")
     check_bit_dtypes(v, op)
-    ndim = len(v["data"].shape)
     axes = axes_for(v.params["axis"], v["data"].shape, v["dst"].free)
     require(0 not in axes, "nisa.tensor_reduce: axis 0 is the partition dimension; reduce it with a matmul or "
                            "nisa.tensor_partition_reduce")

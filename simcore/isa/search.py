@@ -35,7 +35,7 @@ def _(dst, src):
 
 @instruction(engines=(VECTOR,), opcode="FIND_INDEX8")
 def nc_find_index8(dst: Write, data: Read, vals: Read):
-    """Index of each of 8 values in data; equal values take successive places in ascending order; missing gives all ones."""
+    """Index of each of 8 values in data; equal values take successive places, ascending; missing gives all ones."""
 
 
 @nc_find_index8.check
@@ -71,7 +71,7 @@ def _(dst, data, vals):
 
 @instruction(engines=(VECTOR,), opcode="MATCH_REPLACE8")
 def nc_match_replace8(dst: Write, data: Read, vals: Read, imm, dst_idx: WriteOrNone = None):
-    """dst = data with the first occurrence of each value replaced by imm; dst_idx gets the places (equal values from slot 7 down)."""
+    """dst = data, the first occurrence of each value replaced by imm; dst_idx gets the places (from slot 7 down)."""
 
 
 @nc_match_replace8.check

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from simcore.isa.accumulator import accumulate, check_accumulator, command
-from simcore.isa.operand import check_not_both_psum, check_op, check_per_partition, check_same_free, check_tiles, f32, like, rows
+from simcore.isa.operand import (
+    check_not_both_psum,
+    check_op,
+    check_per_partition,
+    check_same_free,
+    check_tiles,
+    f32,
+    like,
+    rows,
+)
 from simcore.isa.operators import to_operator
 from simcore.isa.table import VECTOR, Read, ReadOrScalar, ReduceCmd, Write, WriteOrNone, instruction, require
 
@@ -17,7 +26,7 @@ _BOUNDS = ("equal", "less", "less_equal", "greater", "greater_equal")
 def range_select(dst: Write, on_true_tile: Read, comp_op0, comp_op1, bound0: Read, bound1: Read,
                  reduce_cmd=ReduceCmd.reset_reduce,
                  reduce_res: WriteOrNone = None, reduce_op="maximum", range_start=0, on_false_value=FP32_MIN):
-    """dst = on_true_tile where (range_start + i) comp_op0 bound0 and comp_op1 bound1, else on_false_value; row maximum beside it."""
+    """dst = on_true_tile where (range_start + i) comp_op0 bound0 and comp_op1 bound1, else on_false_value."""
 
 
 @range_select.check

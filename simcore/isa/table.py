@@ -62,7 +62,8 @@ class Engine(IntEnum):
         return {1: "Tensor", 2: "Scalar", 3: "GpSimd", 5: "Vector", 6: "Sync"}[int(self)]
 
 
-TENSOR, VECTOR, SCALAR, GPSIMD, SYNC, DMA = Engine.tensor, Engine.vector, Engine.scalar, Engine.gpsimd, Engine.sync, Engine.dma
+TENSOR, VECTOR, SCALAR = Engine.tensor, Engine.vector, Engine.scalar
+GPSIMD, SYNC, DMA = Engine.gpsimd, Engine.sync, Engine.dma
 ENGINE_INDEX = {e: ENGINES.index(e.display) for e in (TENSOR, VECTOR, SCALAR, GPSIMD, SYNC)}
 
 
@@ -132,7 +133,7 @@ class Row:
     # decorators -----------------------------------------------------------------------------------------
 
     def check(self, fn):
-        """fn(v): raise NkiValidationError (through `require`) when the variant breaks a constraint.  Runs once per variant."""
+        """fn(v): raise NkiValidationError (through `require`) for a broken constraint.  Once per variant."""
         self.check_fns.append(fn)
         return self
 
@@ -144,7 +145,7 @@ class Row:
         return self
 
     def cost(self, fn):
-        """fn(v, machine) -> tuple of Op: the chip instructions of a variant.  Returns fn, so one rule can serve several rows."""
+        """fn(v, machine) -> tuple of Op, a variant's chip instructions.  Returns fn: a rule may serve several rows."""
         self.cost_fn = fn
         return fn
 

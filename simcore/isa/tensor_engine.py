@@ -41,7 +41,7 @@ def _(rec, dst, stationary, moving, is_stationary_onezero, is_moving_onezero, is
 
 
 def settle_accumulation(dst, accumulate) -> bool:
-    """Does this matmul add to its PSUM location?  Tracked per location, because kernels interleave column ranges of a bank."""
+    """Does this matmul add to its PSUM location?  Tracked per location: kernels interleave column ranges of a bank."""
     try:
         storage, key = dst.storage, (dst.layout, dst.offset)
     except AttributeError:
@@ -147,7 +147,7 @@ def _(dst, stationary, moving, is_transpose, accumulate, perf_mode):
 
 
 def _moved_bits(a, b):
-    """Transpose mode moves values through an identity bit for bit: the transposed data when one side is an identity, else None."""
+    """Transpose mode moves bits through an identity: the transposed data when one side is an identity, else None."""
     for eye, data in ((b, a), (a, b)):
         if eye.shape[0] == eye.shape[1] and np.array_equal(np.asarray(eye, np.float32),
                                                            np.eye(eye.shape[0], dtype=np.float32)):

@@ -52,7 +52,7 @@ class Units:
 
 
 def units_of(trace: Trace, machine: Machine, producer, consumer, cause, room: float = 1.0) -> Units:
-    """Units of a trace, with the dependences between units.  room: share of the usual memory for loads kept for later."""
+    """Units of a trace, with the dependences between units.  room: share of the memory for loads kept for later."""
     n = len(trace)
     identity = np.arange(n)
     if trace.info.get("dialect") != LEGACY or not n:
@@ -178,7 +178,8 @@ class _Rewriter:
         used: dict[tuple[int, int], int] = {}           # how much had been loaded when it was last used
         for i in range(self.n):
             v = trace.variants[trace.variant[i]]
-            if v.name != "dma_copy" or not v["dst"].on_chip or v["src"].on_chip or v["src"].indirect or v["dst"].indirect:
+            if (v.name != "dma_copy" or not v["dst"].on_chip or v["src"].on_chip
+                    or v["src"].indirect or v["dst"].indirect):
                 continue
             names = [o.name for o in v.operands]
             region = int(trace.regions(i)[names.index("src")])
@@ -206,8 +207,8 @@ class _Rewriter:
             regions = trace.regions(i).tolist()
             k = v.operands.index(v.writes[0])
             tile = int(trace.region_storage[regions[k]])
-            if v.writes[0].access != "w" or self.writes.get(tile,
-                                                            0) != 1 or trace.storages[tile].nbytes != v.writes[0].layout.nbytes:
+            once = self.writes.get(tile, 0) == 1
+            if v.writes[0].access != "w" or not once or trace.storages[tile].nbytes != v.writes[0].layout.nbytes:
                 continue
             inputs = tuple(r for j, r in enumerate(regions) if j != k)
             if any(self.writes.get(int(trace.region_storage[r]), 0) > 1 for r in inputs):

@@ -59,8 +59,8 @@ def _whole(trace: Trace, region: int) -> bool:
     """Does a region cover all of an on-chip tile without a fixed address?"""
     storage = trace.storages[trace.region_storage[region]]
     lay = trace.layouts[trace.region_layout[region]]
-    return storage.buffer.on_chip and storage.address is None and lay.indirect is None and lay.nbytes == storage.nbytes \
-        and 0 not in lay.strides
+    return (storage.buffer.on_chip and storage.address is None and lay.indirect is None
+            and lay.nbytes == storage.nbytes and 0 not in lay.strides)
 
 
 def _copy(old: Storage, number: int) -> Storage:

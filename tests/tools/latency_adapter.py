@@ -16,7 +16,7 @@ activation.install()
 
 
 def tensor(spec):
-    """What a tensor argument becomes: shape and dtype; small integer tensors hold the value where control flow needs it."""
+    """What a tensor argument becomes: shape and dtype; small integer tensors hold the values control flow needs."""
     return TensorSpec(tuple(spec.shape), to_dtype(spec.dtype), fill=spec.fill)
 
 

@@ -22,7 +22,7 @@ TOOLS = Path(__file__).parent
 
 
 def scripts(root: Path, folders: list[str], pattern: str) -> list[Path]:
-    """Python files that can be started: they use the dialect (or import a file beside them that does) and act when run."""
+    """Python files that can be started: they use the dialect (or a file beside them does) and act when run."""
     found = []
     for folder in folders or ["."]:
         for path in sorted((root / folder).rglob("*.py")):

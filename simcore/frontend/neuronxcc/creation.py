@@ -8,7 +8,6 @@ from simcore.dtypes import DType, to_dtype
 from simcore.errors import KernelError
 from simcore.frontend import state
 from simcore.frontend.neuronxcc import calls
-from simcore.frontend.neuronxcc import tile as tiles
 from simcore.frontend.neuronxcc.forms import form, frozen
 from simcore.frontend.neuronxcc.index import Index
 from simcore.frontend.neuronxcc.loops import LoopIndex

@@ -1,4 +1,4 @@
-"""`nki.compiler`: directives to the vendor's compiler.  They choose how code is generated, so here they change nothing."""
+"""`nki.compiler`: directives to the vendor's compiler about the code it generates; here they change nothing."""
 
 from __future__ import annotations
 

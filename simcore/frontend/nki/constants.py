@@ -9,8 +9,8 @@ import numpy as np
 from simcore.dtypes import to_dtype
 from simcore.errors import FileError, KernelError
 from simcore.frontend import state
-from simcore.frontend.nki.functions import tile
 from simcore.frontend.instructions import nisa
+from simcore.frontend.nki.functions import tile
 from simcore.tensor import Tensor, layout, row_major, shared_hbm
 
 

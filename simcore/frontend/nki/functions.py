@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from simcore.dtypes import to_dtype, wider
 from simcore.errors import KernelError
-from simcore.frontend.launch import allocate
 from simcore.frontend.instructions import nisa
+from simcore.frontend.launch import allocate
 from simcore.isa.operators import OPERATORS
 from simcore.tensor import Tensor, psum, sbuf
 
@@ -110,7 +110,7 @@ def expand_dims(x, axis):
 
 
 def transpose(x, dtype=None):
-    """2-D transpose into a new PSUM tile, through the Tensor engine (cast into SBUF where another dtype is asked for)."""
+    """2-D transpose into a new PSUM tile, through the Tensor engine (cast into SBUF for another dtype)."""
     out = tile((x.layout.free, x.shape[0]), x.dtype, psum)
     nisa.nc_transpose(dst=out, data=x)
     return out if dtype is None or to_dtype(dtype) is x.dtype else copy(out, dtype)

@@ -35,7 +35,7 @@ from simcore.tensor import MemoryRegion, private_hbm, psum, sbuf, shared_hbm, to
 from simcore.tensor import Tensor as NkiTensor  # noqa: F401
 
 hbm = private_hbm
-bool = bool_  # noqa: A001
+bool = bool_
 tile_size = TileSize(session)
 constants = tile_size
 
@@ -52,7 +52,7 @@ globals().update({name: getattr(_compound, name) for name in _compound.__all__ i
 for _name in _compound.__all__:
     if _name in OPERATORS and _name != "all":
         OPERATORS[_name].function = getattr(_compound, _name)
-all = _compound.all  # noqa: A001
+all = _compound.all
 
 
 # ------------------------------------------------------------------------------------------------ creation

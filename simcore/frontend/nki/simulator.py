@@ -9,7 +9,7 @@ from simcore.frontend.jit import Kernel, Launch, jit, unwrap
 
 
 def simulate(kernel):
-    """A callable that runs the kernel (or a subscripted kernel) on the CPU and returns its arrays; arguments are updated in place."""
+    """A callable that runs the (subscripted) kernel on the CPU and returns its arrays; arguments change in place."""
     function, grid = unwrap(kernel)
 
     @functools.wraps(function)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from simcore.errors import NkiValidationError, nearest
 from simcore.frontend import launch as _launch
-from simcore.frontend.control import core_barrier, register_alloc, register_load, register_move, register_store, sendrecv
+from simcore.frontend.control import (
+    core_barrier,
+    register_alloc,
+    register_load,
+    register_move,
+    register_store,
+    sendrecv,
+)
 from simcore.frontend.instructions import GENERATION, NkiInstruction, build
 from simcore.isa.table import DgeMode as dge_mode
 from simcore.isa.table import DmaEngine as dma_engine

@@ -1,4 +1,4 @@
-"""Stands in for torch_xla in scripts that only ask it for a device: the device is the CPU, where simcore runs kernels."""
+"""Stands in for torch_xla in scripts that only ask it for a device: the CPU, where simcore runs kernels."""
 
 
 def device(*args):

@@ -13,12 +13,12 @@ from simcore.frontend.neuronxcc.grid import nc, spmd_dim  # noqa: F401
 from simcore.frontend.neuronxcc.index import MGrid as _MGrid
 from simcore.frontend.neuronxcc.index import arange  # noqa: F401
 from simcore.frontend.neuronxcc.loops import affine_range, sequential_range, static_range  # noqa: F401
-from simcore.frontend.neuronxcc.tile import Tile as tensor  # noqa: F401
+from simcore.frontend.neuronxcc.tile import Tile as tensor
 from simcore.frontend.nki.language import num_programs as _num_programs
 from simcore.frontend.nki.language import program_id as _program_id
 from simcore.frontend.nki.language import program_ndim  # noqa: F401
 from simcore.frontend.tile_size import TileSize as _TileSize
-from simcore.tensor import DynamicSlice as ds  # noqa: F401
+from simcore.tensor import DynamicSlice as ds
 from simcore.tensor import private_hbm, psum, sbuf, shared_hbm  # noqa: F401
 
 hbm = private_hbm
