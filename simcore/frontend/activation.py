@@ -22,7 +22,8 @@ ALIASES = {"nki": _HOME + "nki", "neuronxcc": _HOME + "neuronxcc"}
 _depth = 0
 _saved: dict[str, ModuleType] = {}
 _ours: dict[str, ModuleType] = {}
-_KEYWORDS = {"sbuf": sbuf, "psum": psum, "hbm": private_hbm, "builtin": lambda function: function}     # names of the language itself
+# names of the language itself
+_KEYWORDS = {"sbuf": sbuf, "psum": psum, "hbm": private_hbm, "builtin": lambda function: function}
 _lent: list[str] = []
 
 
