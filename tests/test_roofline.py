@@ -89,7 +89,8 @@ def test_the_picture_names_everything():
     (roof,) = rooflines([pipeline(4)])
     ridge = next(r for c, r in roof.ridges if c.name.startswith("Tensor bf16"))
     for wanted in (
-        "Roofline: trn2", "Tensor bf16  78.6 TFLOP/s", "Vector  1.00 TFLOP/s", f"ridge {format.digits(ridge)}", f"DMA engines: {format.rate(roof.memory.bytes_per_s)}",
+        "Roofline: trn2", "Tensor bf16  78.6 TFLOP/s", "Vector  1.00 TFLOP/s", f"ridge {format.digits(ridge)}",
+        f"DMA engines: {format.rate(roof.memory.bytes_per_s)}",
         "HBM: ", "SBUF to Tensor", "Tensor to PSUM", "pipeline (simulated", "seen (measured", "of its roof",
         "moves 4.00x the bytes it needs", "algorithmic intensity",
     ):  # fmt: skip

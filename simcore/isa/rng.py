@@ -190,6 +190,7 @@ def _(v):
 def _(dst, data, prob):
     values = rows(data.read())
     chance = like(prob, values.shape)
-    # outside 0..1 there is no probability and the effect is not documented: the data stays, as in the vendor's simulator
+    # outside 0..1 there is no probability and the effect is not documented: the data stays, as in the vendor's
+    # simulator
     keep = uniform("vector", *values.shape) >= np.where((chance >= 0) & (chance <= 1), chance, 0)
     dst.write(cast(np.where(keep, values, values.dtype.type(0)), dst.dtype))
