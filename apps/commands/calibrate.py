@@ -20,7 +20,7 @@ def calibrate(
     families: Annotated[str, typer.Option(help="Families of the validation set used with --refs, comma-separated.")] =
         "attention_cte,mlp_tkg,rmsnorm",
     out: Annotated[Path | None,
-                   typer.Option("-o", help="Machine TOML whose [fitted] part is replaced; without it, only print.",
+                   typer.Option("-o", help="Machine TOML whose \\[fitted] part is replaced; without it, only print.",
                                 show_default=False)] = None,
     jobs: Annotated[int, typer.Option(help="Processes for --refs.")] = 2,
 ) -> None:
