@@ -28,7 +28,8 @@ def assign(region: Tile, value) -> None:
             return
         flush()
     if isinstance(value, Tile):
-        if value.storage is region.storage and value.form is region.form and value.offset == region.offset and region.dynamic is value.dynamic:
+        if (value.storage is region.storage and value.form is region.form and value.offset == region.offset
+                and region.dynamic is value.dynamic):
             return                              # `region += x` assigns what it already holds
         copy_into(region, value, value.mask)
     elif isinstance(value, bool | int | float | np.number | np.bool_):

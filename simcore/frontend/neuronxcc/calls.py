@@ -27,7 +27,7 @@ class Mask:
         self.shape, self.box, self.keep = shape, box, keep
 
     def clip(self, t: Tile, dims=None) -> Tile:
-        """The part of an operand inside the box; dims names the grid dimension of each of its dimensions (None: not masked)."""
+        """The part of an operand inside the box; dims: the grid dimension of each of its dimensions (None: not masked)."""
         if dims is None:
             dims = self.align(t)
         return t.clipped(tuple((0, n) if d is None or n != self.shape[d] else self.box[d]
@@ -92,7 +92,7 @@ def resolve(mask, shape) -> Mask | None | bool:
 
 
 class PsumState:
-    """What the front end must remember of a PSUM tile: zeros asked for but not written yet, and bytes other engines wrote."""
+    """What is remembered of a PSUM tile: zeros asked for but not written yet, and boxes other engines wrote."""
 
     __slots__ = ("zero", "site", "written")
 
@@ -139,7 +139,7 @@ def after_write(t: Tile, name: str) -> None:
 
 
 def accumulates(t: Tile) -> bool | None:
-    """`psum += matmul`: True where another engine's values lie there, None (the accumulation group decides) otherwise."""
+    """`psum += matmul`: True where another engine's values lie, None (the accumulation group decides) otherwise."""
     kept = t.storage.tag
     if kept is None:
         return None

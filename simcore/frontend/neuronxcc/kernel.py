@@ -7,8 +7,6 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from simcore.frontend import launch as cap
 from simcore.frontend import state
 from simcore.frontend.jit import Kernel, Launch
@@ -158,17 +156,17 @@ class MeasuredKernel(LegacyKernel):
 
 
 def _prepared(value):
-    """Arguments of measured kernels may be `nki.language`-style tensors: shape and dtype only."""
-    if isinstance(value, np.generic | np.ndarray) or getattr(value, "dtype",
-                                                             None) is None or not hasattr(value, "shape") or hasattr(value, "detach"):
-        return value
+    """Arguments of measured kernels may be described, `nt.tensor[[4096, 8192], dtype]`: shape and dtype only."""
     from simcore.dtypes import to_dtype
+    from simcore.frontend.neuronxcc.nki.typing import Described
 
+    if not isinstance(value, Described) or value.dtype is None:
+        return value
     return cap.TensorSpec(tuple(int(n) for n in value.shape), to_dtype(value.dtype))
 
 
 def measured(kernel: Callable | None = None, **kwargs):
-    """`@nki.benchmark`, `@nki.profile`, `@nki.baremetal`: options of the device run (warmup, iters, files) are accepted."""
+    """`@nki.benchmark`, `@nki.profile`, `@nki.baremetal`: options of the device run (warmup, iters) are accepted."""
     if kernel is None:
         return functools.partial(measured, **kwargs)
     return MeasuredKernel(kernel.plain if isinstance(kernel, LegacyKernel) else kernel)

@@ -245,7 +245,7 @@ class Tile:
         return out
 
     def broadcast_to(self, shape, *more) -> Tile:
-        """A view with dimensions of size 1 repeated.  Rows repeated over partitions need data movement: see nl.broadcast_to."""
+        """A view with dimensions of size 1 repeated.  A row repeated over partitions needs data movement."""
         shape = tuple(int(n) for n in (shape if isinstance(shape, tuple | list) else (shape, *more)))
         f = self.form
         extra = len(shape) - len(f.shape)
@@ -424,7 +424,7 @@ class Result(Tile):
         return self._storage
 
     def keep(self) -> None:
-        """The region this result was written into is about to change while the kernel still holds the result: keep its values.
+        """The region this result was written into will change while the kernel still holds the result: keep its values.
 
         The copy is recorded only if the result is used again.
         """

@@ -3,7 +3,7 @@
 from simcore.frontend.nki.typing import _Subscriptable, mutable, scalar
 
 
-class _Described:
+class Described:
     """A tensor by shape and dtype only."""
 
     def __init__(self, item):
@@ -16,7 +16,7 @@ class _Described:
 
 class tensor(_Subscriptable):
     def __class_getitem__(cls, item):
-        return _Described(item)
+        return Described(item)
 
 
 class mutable_tensor(_Subscriptable):
