@@ -1,12 +1,16 @@
 """`simcore qwen3 ...` as a person types it."""
 
 import json
+import re
+import shlex
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 from simcore.apps.qwen3 import bundle
 
+ROOT = Path(__file__).resolve().parents[1]
 needs_model = pytest.mark.skipif(
     find_spec("torch") is None or find_spec("transformers") is None, reason="needs the extra `model`"
 )
@@ -115,3 +119,37 @@ def test_mistakes_are_sentences(arguments, says, capsys, tmp_path, monkeypatch):
     told = capsys.readouterr().err
     assert says in told
     assert "Traceback" not in told
+
+
+def documented() -> list[str]:
+    text = (ROOT / "docs" / "qwen3.md").read_text(encoding="utf-8")
+    return re.findall(r"^(?:\$ )?simcore qwen3 ([^\n#]+)", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", documented())
+def test_commands_of_the_tour_are_understood(line):
+    """Running them takes minutes; that they are accepted is checked here, what they do above."""
+    from typer.main import get_command
+
+    from simcore.apps.qwen3.commands import app
+
+    name, *arguments = shlex.split(line)
+    command = get_command(app).commands[name]
+    with command.make_context(name, arguments):
+        pass
+
+
+def test_tour_links_lead_somewhere():
+    text = (ROOT / "docs" / "qwen3.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    assert len(links) > 8
+    assert not [link for link in links if not (ROOT / "docs" / link).exists()]
+
+
+def test_benchmark_commands_of_the_tour_are_understood():
+    from simcore.apps.qwen3.benchmark import parse
+
+    text = (ROOT / "docs" / "qwen3.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^python -m simcore.apps.qwen3.benchmark([^\n#]*)", text, re.MULTILINE)
+    assert len(lines) == 2
+    assert f"{parse(shlex.split(lines[1])).name}.json" in text
