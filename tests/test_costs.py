@@ -67,6 +67,19 @@ def test_matmul_is_load_and_multiply_per_pass(dtype, passes, cycles):
     assert sum(o.flops for o in ops) == 2 * 128 * 128 * 512
 
 
+def test_operands_of_zeros_and_ones_need_one_pass():
+    def onezero(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        x = nl.ndarray((128, 512), dtype=a.dtype, buffer=nl.sbuf)
+        p = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum)
+        nisa.dma_copy(dst=x, src=a)
+        nisa.nc_matmul(dst=p, stationary=x[:, 0:128], moving=x, is_stationary_onezero=True)
+
+    assert len(ops_of(variants(onezero, spec((128, 512)))["nc_matmul"], TRN2)) == 2
+
+
 def test_short_contraction_halves_the_rate():
     def short(a):
         import nki.isa as nisa

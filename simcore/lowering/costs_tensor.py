@@ -42,12 +42,13 @@ def tensor_cost(v: Variant, machine: Machine) -> tuple[Op, ...]:
         columns, width = stationary.free, stationary.shape[0]       # the identity moves
     else:
         columns, width = stationary.free // pair, moving.free // pair
-    passes = 1 if transpose else int(t.passes.get(key, 1))
+    exact = bool(v.params.get("is_stationary_onezero")) or bool(v.params.get("is_moving_onezero"))
+    passes = 1 if transpose or exact else int(t.passes.get(key, 1))     # an operand of 0 and 1 only needs no second pass
     stream = t.cycles_per_column.get(key, 1.0) * width * stride_factor(moving, machine)
     if rows <= t.short_contraction_rows and not transpose:
         stream *= t.short_contraction_factor
     loads = t.stationary_cycles_per_column
-    load = loads.get("fp32 transpose" if transpose and key == "fp32" else key, 1.0) * columns
+    load = loads.get("fp32 transpose" if (transpose or exact) and key == "fp32" else key, 1.0) * columns
     stream = max(stream, t.min_issue_cycles)
     elements = rows * columns * width * pair
     ops = []

@@ -68,7 +68,7 @@ def broadcast_partitions(t: Tile, shape) -> Tile:
                          out.reshape(partitions, -1))
     for at in range(0, flat_in.shape[1], 512):
         part = slice(at, min(at + 512, flat_in.shape[1]))
-        flat_out[:, part] = tensor_copy(nc_matmul(ones, flat_in[:, part]), dtype=dt)
+        flat_out[:, part] = tensor_copy(nc_matmul(ones, flat_in[:, part], is_stationary_onezero=True), dtype=dt)
     return out
 
 
