@@ -2,6 +2,9 @@
 
 import importlib
 import math
+import runpy
+import sys
+from pathlib import Path
 
 import ml_dtypes  # noqa: F401
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 
 import simcore
 from simcore.errors import SimcoreError
-from simcore.frontend import TensorSpec, activate
+from simcore.frontend import Session, TensorSpec, activate, use_session
 
 TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}
 DTYPES = list(TOLERANCE)
@@ -241,15 +244,14 @@ SCRIPTS = [
 ]
 
 
+@pytest.mark.parametrize("target", ["trn1", "trn2", "trn3"])
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_script_checks_itself(name, capsys, monkeypatch):
-    """Every kernel is a script that makes inputs, launches and compares."""
-    import runpy
-    import sys
-    from pathlib import Path
-
+def test_script_checks_itself(name, target, capsys, monkeypatch):
+    """Every kernel is a script that makes inputs, launches and compares, whatever the chip."""
     file = Path(__file__).parent.parent / "kernels" / f"{name}.py"
     monkeypatch.setattr(sys, "argv", [str(file)])
-    with activate():
+    traces = []
+    with activate(), use_session(Session(target, True, None, traces.append)):
         runpy.run_path(str(file), run_name="__main__")
     assert "agrees with NumPy" in capsys.readouterr().out
+    assert len(traces) == (5 if name == "matmul" else 1)
