@@ -105,7 +105,7 @@ def _site(trace: Trace, number) -> str:
 
 
 def races(trace: Trace, meetings: Sequence[tuple[int, int]], accesses: Accesses | None = None) -> list[str]:
-    """Sentences about shared HBM that both cores touch, one of them writing, without a barrier or exchange in between."""
+    """Sentences about shared HBM that one core writes and the other reads, without a barrier or exchange in between."""
     if trace.cores < 2:
         return []
     a = accesses or Accesses(trace)
@@ -136,12 +136,12 @@ def _races_in(trace: Trace, a: Accesses, storage: Storage, at: np.ndarray, core:
                 _mark(storage, lay, int(trace.region_offset[a.region[i]]), bits)[...] = True
     for i, which in zip(at, core, strict=True):
         lay = trace.layouts[trace.region_layout[a.region[i]]]
-        if lay.indirect is None and _mark(storage, lay, int(trace.region_offset[a.region[i]]),
-                                          written[1 - which]).any():
+        if a.code[i] != 1 or lay.indirect is not None:
+            continue              # published kernels let both cores write the same result
+        offset = int(trace.region_offset[a.region[i]])
+        if (_mark(storage, lay, offset, written[1 - which]) & ~_mark(storage, lay, offset, written[which])).any():
             number = int(a.instruction[i])
-            verb = "writes" if a.code[i] == 2 else "reads"
-            yield (f"{_site(trace, trace.site[number])}: core {which} {verb} {storage.name} while core {1 - which} "
-                   "writes the same elements, with no "
+            yield (f"{_site(trace, trace.site[number])}: core {which} reads {storage.name} while core {1 - which} writes the same elements, with no "
                    "core_barrier or sendrecv in between")
 
 
@@ -171,3 +171,11 @@ def partition_starts(trace: Trace, accesses: Accesses | None = None) -> list[str
         if len(found) >= SHOWN:
             break
     return list(found)
+
+
+def warnings(trace: Trace, meetings: Sequence[tuple[int, int]] = ()) -> list[str]:
+    """All findings of a trace, at most `SHOWN` of each kind."""
+    if not len(trace):
+        return []
+    a = Accesses(trace)
+    return [*unwritten_reads(trace, a)[:SHOWN], *races(trace, meetings, a)[:SHOWN], *partition_starts(trace, a)]

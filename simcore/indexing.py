@@ -95,10 +95,26 @@ def storage_elements(storage, dtype) -> int:
     return storage.size * storage.dtype.itemsize // dtype.itemsize
 
 
+class Outside:
+    """The index of a view that leaves its storage: an error for whoever uses it."""
+
+    __slots__ = ("fatal",)
+    reads: tuple[Tensor, ...] = ()
+
+    def __init__(self, fatal: str):
+        self.fatal = fatal
+
+    def array(self, t: Tensor, skip: bool = False):
+        raise KernelError(self.fatal)
+
+    read = write = valid = array
+
+
 class ScalarIndex:
     """A run-time start: read when the view is used, because the tile that holds it may change before."""
 
     __slots__ = ("parts", "reads")
+    fatal = None
 
     def __init__(self, parts, reads: tuple[Tensor, ...]):
         self.parts, self.reads = parts, reads
@@ -215,6 +231,7 @@ class RowIndex:
     """Run-time start per row: row p of the view starts at `offset + index[p] * unit` (elements of the view's dtype)."""
 
     __slots__ = ("rows", "unit", "limit")
+    fatal = None
 
     def __init__(self, rows: Tensor, unit: int, limit: int):
         self.rows, self.unit, self.limit = rows, unit, limit
@@ -310,9 +327,9 @@ def access_pattern(t: Tensor, pattern, offset, scalar_offset, vector_offset, ind
     if moving:
         return moving_view(t, view, start, moving)
     low, high = view.extent
-    if not (start + low >= 0 and start + high <= size) and view.size:
-        raise KernelError(f"access pattern {[list(p) for p in pattern]} at offset {start} leaves {t!r}, whose "
-                          f"storage has {size} elements")
+    if not (start + low >= 0 and start + high <= size) and view.size:     # kernels make such patterns and do not use them
+        return Tensor(storage, view, 0, Outside(f"access pattern {[list(p) for p in pattern]} at offset {start} "
+                                                f"leaves {t!r}, whose storage has {size} elements"))
     return Tensor(storage, view, start)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simcore.errors import KernelError
 from simcore.tensor import LAYOUTS, Layout, MemoryRegion, Storage
 from simcore.timeline import Site
 
@@ -180,6 +181,8 @@ class Recorder:
 
     def region(self, t) -> int:
         """The number of a view's region; the view remembers it."""
+        if t.index is not None and t.index.fatal:
+            raise KernelError(t.index.fatal)
         storage = t.storage
         key = (t.layout, t.offset)
         found = storage.regions.get(key)

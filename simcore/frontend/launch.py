@@ -140,8 +140,13 @@ def record(function: Callable, args: tuple, kwargs: dict, launch) -> Trace:
         inputs.write_back()
         name = getattr(function, "__name__", "kernel")
         shapes = ", ".join(repr(a.layout).split("@")[0] for a in inputs.tensors)
-        return rec.trace(name, outputs=outputs, sources=_sources(rec), cores=launch.cores,
-                         info={"inputs": shapes, "dialect": getattr(function, "dialect", "nki")})
+        trace = rec.trace(name, outputs=outputs, sources=_sources(rec), cores=launch.cores,
+                          info={"inputs": shapes, "dialect": getattr(function, "dialect", "nki")})
+        if settings.values:
+            from simcore import checks
+
+            trace.info["warnings"] += checks.warnings(trace, rec.meetings)
+        return trace
     finally:
         state.begin(before)
         rec.core = 0

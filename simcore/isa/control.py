@@ -88,8 +88,10 @@ def core_barrier(data: Read, cores, engine=Engine.gpsimd):
 @core_barrier.check
 def _(v):
     require(tuple(v.params["cores"]) == (0, 1), f"nisa.core_barrier: cores must be (0, 1), not {v.params['cores']}")
-    require(v["data"].buffer is shared_hbm, "nisa.core_barrier: data must be in shared HBM, but is in "
-                                            f"{v['data'].buffer.value}")
+    # documented for shared HBM; published kernels that run on the chip also name a tile in SBUF
+    require(v["data"].buffer in (shared_hbm, sbuf), "nisa.core_barrier: data must be in shared HBM, but is in "
+            f"{v['data'].buffer.value}")
+
 
 
 @core_barrier.values
