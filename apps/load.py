@@ -19,6 +19,8 @@ from simcore.trace import Trace
 
 def load(sources: Sources) -> list[Timeline]:
     """The timelines of all files, in order; a script gives one per kernel launch.  Never an empty list."""
+    if (sources.kernel or sources.args) and not any(map(is_script, sources.files)):
+        raise UsageError(f"{sources.files[0]} is not a kernel file (.py): --kernel and --arg have no meaning for it")
     timelines = [timeline for file in sources.files for timeline in _load(file, sources)]
     return _distinct(timelines)
 
@@ -28,10 +30,6 @@ def _load(file: Path, sources: Sources) -> list[Timeline]:
         raise FileError(f"{file} does not exist")
     if is_script(file):
         return simulate(capture(file, sources), sources)
-    if sources.kernel or sources.args:
-        raise UsageError(
-            f"{file} is not a kernel file (its name does not end with .py): --kernel and --arg have no meaning for it"
-        )
     if bundle.is_bundle(file):
         return bundle.read_timelines(file)
     if is_saved_run(file):

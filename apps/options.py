@@ -93,7 +93,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
 }
 _DEFAULTS: dict[str, Any] = {"args": (), "values": True}
 
-Theme = Annotated[str, typer.Option("--theme", metavar="light|dark", help="Colours for a light or a dark page.")]
+Theme = Annotated[Literal["light", "dark"], typer.Option("--theme", help="Colours for a light or a dark page.")]
 Window = Annotated[
     str | None,
     typer.Option("--window", "-w", metavar="FROM:TO", help="Only this part of the run: 10us:20us.", show_default=False),
@@ -121,12 +121,6 @@ def window_ps(text: str | None) -> tuple[int, int] | None:
     return picoseconds(first), picoseconds(last)
 
 
-def theme_named(name: str) -> Literal["light", "dark"]:
-    if name not in ("light", "dark"):
-        raise UsageError(f"--theme is light or dark, not {name!r}")
-    return name  # type: ignore[return-value]
-
-
 def takes_sources(*, several: bool = False) -> Callable[[Callable], Callable]:
     """Expand a command's parameter `sources: Sources` into the arguments and options above.
 
@@ -139,8 +133,8 @@ def takes_sources(*, several: bool = False) -> Callable[[Callable], Callable]:
             options = {f.name: given.pop(f.name) for f in fields(Sources) if f.name in given}
             options["args"] = tuple(options["args"] or ())
             files = tuple(file) if several else (file,)
-            if options["args"] and options["kernel"] is None and ctx.obj:
-                raise UsageError("give either --arg (for a kernel) or arguments after -- (for the script), not both")
+            if (options["args"] or options["kernel"]) and ctx.obj:
+                raise UsageError("give either --kernel and --arg, or arguments of the script after --, not both")
             sources = Sources(files=files, script_args=tuple(ctx.obj or ()), **options)
             return command(sources=sources, **given)
 

@@ -135,6 +135,10 @@ def test_arg_given_twice_or_missing(simcore_command, script):
     fails(simcore_command("run", path, "-k", "copy"), 2, "needs a", "--arg")
 
 
+def test_a_kernel_and_script_arguments_exclude_each_other(simcore_command, script):
+    fails(simcore_command("run", script(COPY), "-k", "copy", "-a", "a=float32[128,8]", "--", "8"), 2, "not both")
+
+
 def test_hostile_arg_is_text(simcore_command, script, tmp_path):
     """Values are literals: nothing of an argument runs."""
     result = simcore_command("run", script(COPY), "-k", "copy", "-a", "a=__import__('os').mkdir('owned')")

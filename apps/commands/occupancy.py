@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simcore.apps.options import Line, Output, Sources, Theme, Window, takes_sources, theme_named, window_ps
+from simcore.apps.options import Line, Output, Sources, Theme, Window, takes_sources, window_ps
 
 
 @takes_sources()
@@ -12,4 +12,4 @@ def occupancy(
     """Draw SBUF, PSUM and bandwidth over time, for print."""
     from simcore.apps.views import write
 
-    write("occupancy", sources, output, window=window_ps(window), line=line, theme=theme_named(theme))
+    write("occupancy", sources, output, window=window_ps(window), line=line, theme=theme)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simcore.apps.options import Output, Sources, Theme, takes_sources, theme_named
+from simcore.apps.options import Output, Sources, Theme, takes_sources
 
 
 @takes_sources(several=True)
@@ -10,4 +10,4 @@ def roofline(sources: Sources, output: Output = None, theme: Theme = "light") ->
     """Draw arithmetic intensity against the chip's ceilings; several files on one picture."""
     from simcore.apps.views import write
 
-    write("roofline", sources, output, theme=theme_named(theme))
+    write("roofline", sources, output, theme=theme)
