@@ -75,7 +75,7 @@ class _Scheduler:
         self.next_start = np.searchsorted(p.producer[by], np.arange(n + 1)).tolist()
         self.next = p.consumer[by].tolist()
         self.next_soft = p.soft[by].tolist()
-        self.next_cause = p.cause[by].tolist()
+        self.next_delay, self.next_cause = self._delays(p, by, machine)
         self.ready = [0] * n
         self.why = [-1] * n
         self.because = [_START] * n
@@ -83,13 +83,8 @@ class _Scheduler:
         self._costs(machine)
 
     def _costs(self, machine: Machine) -> None:
-        """Per variant: what the loop needs; per stream: what a waiting instruction pays for the hand-off."""
+        """Per kind of unit: what the loop needs."""
         p = self.p
-        hand = machine.semaphore
-        ps = [[round(hand.tensor_handoff_ns * 1000) if s.engine == "Tensor" else round(hand.handoff_ns * 1000)
-               for s in p.streams], [0] * len(p.streams)]
-        self.handoff = ps
-        self.same = round(hand.same_engine_ns * 1000)
         self.issue = [sum(o.issue_ps for o in mine) for mine in p.kind_ops]
         self.latency = [sum(o.issue_ps for o in mine[:-1]) + mine[-1].latency_ps for mine in p.kind_ops]
         self.transfer = [mine[0].dma for mine in p.kind_ops]
@@ -227,7 +222,7 @@ class _Scheduler:
             for j, o in enumerate(mine):
                 out.chip_start[c + j], out.chip_end[c + j] = at, at + o.latency_ps
                 at += o.issue_ps
-        self._release(i, s, t, end, 0)
+        self._release(i, s, t, end)
 
     def _tensor_state(self) -> None:
         pe = self.machine.tensor
@@ -259,7 +254,7 @@ class _Scheduler:
         out.start[i], out.done[i] = first, through + self.tail
         self.began[s], self.through[s], self.last[s] = began, through, i
         self.free[s] = began
-        self._release(i, s, first, through + self.tail, 0)
+        self._release(i, s, first, through + self.tail)
 
     # ------------------------------------------------------------------------------ DMA
 
@@ -293,7 +288,7 @@ class _Scheduler:
         if len(line) >= self.depth:
             free = max(free, line.popleft())
         self.free[s], self.last[s] = free, i
-        self._release(i, s, t, done, 1)
+        self._release(i, s, t, done)
 
     def _move(self, i: int, x, core: int, arrival: int) -> int:
         """Put a transfer on its engines; returns when the last byte has moved."""
@@ -330,29 +325,39 @@ class _Scheduler:
 
     # ------------------------------------------------------------------------------ dependences
 
-    def _release(self, i: int, s: int, start: int, done: int, dma: int) -> None:
+    @staticmethod
+    def _delays(p: Program, by, machine: Machine) -> tuple[list[int], list[int]]:
+        """Per dependence: the time from the producer's end (its start, where only the order matters) until the consumer
+        may start, and the cause a wait for it has."""
+        hand = machine.semaphore
+        producer, consumer, soft = p.stream[p.producer[by]], p.consumer[by], p.soft[by]
+        to, cause = p.stream[consumer], p.cause[by].astype(np.int64)
+        queue = np.array([bool(s.queue) for s in p.streams], bool)
+        handoff = np.array([round((hand.tensor_handoff_ns if s.engine == "Tensor" else hand.handoff_ns) * 1000)
+                            for s in p.streams], np.int64)
+        ready = np.array([mine[0].dma.ready_ps if mine[0].dma is not None else 0 for mine in p.kind_ops], np.int64)
+        from_dma = queue[producer] if len(producer) else np.zeros(0, bool)
+        same = (producer == to) & ~from_dma
+        delay = np.where(soft | from_dma, 0, np.where(same, round(hand.same_engine_ns * 1000), handoff[to]))
+        # a trigger that waits for another transfer has its descriptors ready sooner than one that waits for a result
+        delay += np.where(from_dma, ready[p.kind[consumer]] // 4, ready[p.kind[consumer]])
+        return delay.tolist(), np.where(from_dma & (cause == _DATA), _DMA, cause).tolist()
+
+    def _release(self, i: int, s: int, start: int, done: int) -> None:
         """Tell the instructions that wait for i."""
-        pending, ready, stream = self.pending, self.ready, self.stream
+        pending, ready, window = self.pending, self.ready, self.window
+        follow, soft, delay = self.next, self.next_soft, self.next_delay
         for k in range(self.next_start[i], self.next_start[i + 1]):
-            c = self.next[k]
-            to = stream[c]
-            if self.next_soft[k]:
-                t = start
-            elif to == s and not dma:
-                t = done + self.same
-            else:
-                t = done + self.handoff[dma][to]
-            if self.is_queue[to]:
-                x = self.transfer[self.variant[c]]
-                t += x.ready_ps if not dma else x.ready_ps // 4
+            c = follow[k]
+            t = (start if soft[k] else done) + delay[k]
             if t > ready[c]:
                 ready[c] = t
                 self.why[c] = i
-                why = self.next_cause[k]
-                self.because[c] = _DMA if dma and why == _DATA else why
+                self.because[c] = self.next_cause[k]
             pending[c] -= 1
             if not pending[c]:
-                if self.window[to] != 1:
+                to = self.stream[c]
+                if window[to] != 1:
                     self._offer(c, to)
                 elif to != s and self.members[to][self.head[to]] == c:
                     self.active.append(to)

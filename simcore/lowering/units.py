@@ -147,7 +147,7 @@ class _Rewriter:
             per = max(1, round(len(rows) / max(1, len({self._storage(i, 0) for i in rows}))))     # copies per SBUF tile
             for a in range(0, len(rows), width * per):
                 block = rows[a:a + width * per]
-                keep = sorted(block, key=lambda i: (block.index(i) % per, i))[-banks:]
+                keep = sorted(block, key=lambda i: (block.index(i) % per, i))[max(0, len(block) - banks):]
                 for i in keep:
                     writers = [j for j, why in self.before[i] if why == DATA]
                     if not writers:
