@@ -297,3 +297,13 @@ def test_comparison_shows_what_is_not_predicted(tmp_path):
     assert "outside the device" in text
     assert "%" in text
     assert "not predicted" in bundle.comparison(bundle.Bundle(configuration=CONFIGURATION, latency_s=[0.3]), p)
+
+
+def test_a_machine_of_ones_own(tmp_path):
+    """Twice the DMA bandwidth: what is bound by it gets faster, nothing gets slower."""
+    file = tmp_path / "fast.toml"
+    file.write_text('extends = "trn2"\n[dma]\nengine_bytes_per_s = 54.4e9\n')
+    usual = predict.predict(TINY, layers=1, length=512)
+    fast = predict.predict(TINY, layers=1, length=512, target=str(file))
+    assert fast.device_ps < usual.device_ps
+    assert {r.label for r in fast.rows} == {r.label for r in usual.rows}

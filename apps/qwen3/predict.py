@@ -161,9 +161,10 @@ def predict(
     launches, counts, traffic = kinds(
         of, layers=layers, length=length, attention=attention, dtype=dtype, batch=batch, rule=rule, decode=decode
     )
+    from simcore.apps.script import chip
     from simcore.machine import load_machine
 
-    machine = load_machine(target)
+    machine, rules = load_machine(target), chip(target)
     rows = []
     for i, (launch, count) in enumerate(zip(launches, counts)):
         if progress is not None:
@@ -174,7 +175,7 @@ def predict(
                 label=launch.label,
                 kernel=launch.kernel,
                 count=count,
-                timed=time_launch(launch, machine),
+                timed=time_launch(launch, machine, rules),
             )
         )
     flops: dict[str, int] = {}
@@ -283,18 +284,19 @@ _TIMED: dict[tuple, Timed] = {}
 """Launches already timed in this process: (machine, signature) -> Timed."""
 
 
-def time_launch(launch: Launch, machine: Any) -> Timed:
+def time_launch(launch: Launch, machine: Any, chip: str) -> Timed:
+    """Capture and simulate; `chip` is the one whose rules the kernels are checked against."""
     key = (machine.name, launch.signature)
     if key not in _TIMED:
-        _TIMED[key] = _time(launch, machine)
+        _TIMED[key] = _time(launch, machine, chip)
     return _TIMED[key]
 
 
-def _time(launch: Launch, machine: Any) -> Timed:
+def _time(launch: Launch, machine: Any, chip: str) -> Timed:
     import simcore
 
     args, options = arguments(launch, shapes(launch))
-    trace = simcore.capture(kernel(launch), *args, values=False, target=machine.name, **options)
+    trace = simcore.capture(kernel(launch), *args, values=False, target=chip, **options)
     timeline = simcore.simulate(trace, machine)
     columns = timeline.instructions
     resources = timeline.bounds["resources"]
