@@ -18,9 +18,9 @@ from simcore.trace import Trace
 class Bounds:
     """Least time per resource, picoseconds.
 
-    resources      "Tensor", "Vector", ...: sum of issue intervals of the busiest core; "DMA": busy time of 16 engines;
-                   "HBM": bytes over the core's share of the bandwidth; "latency": the longest chain of dependent
-                   instructions
+    resources      "Tensor", "Vector", ...: issue intervals of the busiest core, added up (Tensor: streaming at full
+                   clock); "DMA": what the busiest core's transfers take on 16 engines; "HBM", with several cores: bytes
+                   over the bandwidth of their stacks
     flops          arithmetic operations; hbm_bytes: bytes moved to and from HBM; intensity: flops per byte
     """
 

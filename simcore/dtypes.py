@@ -13,6 +13,8 @@ import numpy as np
 
 from simcore.errors import UsageError, nearest
 
+_Stored = np.dtype      # inside the class, `np` is the attribute
+
 
 class DType(str):
     """A dtype name with its storage.
@@ -22,7 +24,7 @@ class DType(str):
     packed    None, or the dtype of each of the four packed values
     """
 
-    np: np.dtype
+    np: _Stored
     itemsize: int
     packed: DType | None
 
@@ -38,7 +40,7 @@ class DType(str):
         return str(self)
 
     @property
-    def dtype(self) -> np.dtype:
+    def dtype(self) -> _Stored:
         """What `np.dtype(...)` asks an object for."""
         return self.np
 
@@ -158,11 +160,9 @@ def wider(a: DType, b: DType) -> DType:
 
 
 def cast(values: np.ndarray, dtype: DType) -> np.ndarray:
-    """Values in `dtype`: floats round to nearest even; float to integer truncates toward zero after saturation... see
-    below.
+    """Values in `dtype`: floats round to nearest even, float to integer too, saturating at the ends of the range.
 
-    The rounding of float to integer is not documented by the vendor; this rounds to nearest even and saturates, which
-    is what every public kernel tried agrees with.
+    The vendor does not document how a float becomes an integer; every public kernel tried agrees with this.
     """
     target = dtype.np
     if values.dtype == target:

@@ -231,7 +231,7 @@ class Timeline:
 
         The trace goes with it, without values, unless it is very long (trace_file.MOST_INSTRUCTIONS).
         """
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for name in _TABLES:
             arrays |= getattr(self, name).arrays(name)
         for i, counter in enumerate(self.counters.values()):
@@ -263,7 +263,7 @@ class Timeline:
             given["counters"] = {
                 str(name): Counter.from_arrays(arrays, f"counter{i}") for i, name in enumerate(header["counters"])
             }
-            tables = {name: table.from_arrays(arrays, name) for name, table in _TABLES.items()}
+            tables: dict[str, Any] = {name: table.from_arrays(arrays, name) for name, table in _TABLES.items()}
         except (KeyError, TypeError, ValueError) as e:
             raise FileError(f"{path} is damaged: {type(e).__name__} {e}") from None
         trace = None
@@ -295,7 +295,8 @@ class Timeline:
             raise FileError(f"{path} is damaged: an instruction ends before it starts")
 
 
-_TABLES = {"instructions": Instructions, "dma": DmaTransfers, "dependences": Dependences, "clock": ClockStates}
+_TABLES: dict[str, type[Columns]] = {"instructions": Instructions, "dma": DmaTransfers, "dependences": Dependences,
+                                     "clock": ClockStates}
 _HEADER = ("name", "kind", "target", "opcodes", "strings", "sites", "queues", "dtypes", "sources", "totals", "info",
            "machine", "bounds")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, bisect_right
+from typing import NoReturn
 
 import numpy as np
 
@@ -178,7 +179,7 @@ def _site(trace, storage):
     return trace.sites[storage.site] if storage.site is not None and storage.site >= 0 else None
 
 
-def _overflow(trace, p, tiles, storage, buffer, size, need):
+def _overflow(trace, p, tiles, storage, buffer, size, need) -> NoReturn:
     born = p.born[storage.id]
     alive = [t for t in tiles if p.address[t.id] >= 0 and p.died[t.id] >= born and p.born[t.id] <= born]
     alive.sort(key=lambda t: -p.size[t.id])
@@ -188,6 +189,10 @@ def _overflow(trace, p, tiles, storage, buffer, size, need):
     more = f" and {len(alive) - 5} more" if len(alive) > 5 else ""
     hint = ("use fewer or smaller tiles at once, or evict results to SBUF sooner" if buffer is psum
             else "use smaller tiles, or load them later")
+    if need > size:
+        raise CapacityError(f"tile {storage.name} needs {need} bytes per partition, and "
+                            f"{buffer.value.upper()} has {size}; "
+                            "use smaller tiles", site=_site(trace, storage))
     raise CapacityError(f"{buffer.value.upper()} is full: tile {storage.name} needs {need} bytes per partition, {used} "
-                        f"of {size} are in use by "
-                        f"{len(alive)} tiles: {lines}{more}; {hint}", site=_site(trace, storage))
+                        f"of {size} are in use by {len(alive)} tiles: {lines}{more}; {hint}",
+                        site=_site(trace, storage))

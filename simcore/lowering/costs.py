@@ -121,8 +121,8 @@ def opcode(v: Variant, out: Layout) -> str:
 
 def function_name(v: Variant) -> str:
     """Name of the activation function or the first operator."""
-    op = v.params.get("op", v.params.get("op0"))
-    return to_operator(op).name if op is not None else ""
+    op = to_operator(v.params.get("op", v.params.get("op0")))
+    return op.name if op is not None else ""
 
 
 def sector_factor(lay: Layout, machine: Machine) -> float:

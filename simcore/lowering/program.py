@@ -7,6 +7,7 @@ a matmul is LDWEIGHTS and MATMUL, in float32 twice).  Costs are worked out once 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -84,7 +85,7 @@ def lower(trace: Trace, machine: Machine) -> Program:
     """Costs, addresses and dependences.  Raises CapacityError when a memory cannot hold the tiles alive at once."""
     trace, units, placement = _plan(trace, machine)
     kinds, kind = _kinds(trace, units)
-    variant_ops = [ops_of(trace.variants[v], machine, *rest) for v, *rest in kinds]
+    variant_ops = [ops_of(trace.variants[k.variant], machine, *k[1:]) for k in kinds]
     if trace.info.get("dialect") == LEGACY:
         kinds, kind, variant_ops = _balance(trace, machine, kinds, kind, variant_ops)
     ops = [o for mine in variant_ops for o in mine]
@@ -139,9 +140,18 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
             raise e from None
 
 
-def _kinds(trace: Trace, units: Units) -> tuple[list[tuple[int, int, bool, int]], np.ndarray]:
-    """Distinct (variant, how many at once, on an argument of an older kernel, operands read in PSUM instead of SBUF as
-    bits) of the units, and which one each unit is."""
+class Kind(NamedTuple):
+    """What units with the same chip instructions share: the variant, and the arguments of `ops_of`."""
+
+    variant: int
+    times: int
+    argument: bool
+    psum: int
+    scalar: bool = False
+
+
+def _kinds(trace: Trace, units: Units) -> tuple[list[Kind], np.ndarray]:
+    """The distinct kinds of the units, and which one each unit is."""
     widest = int(units.times.max(initial=1)) + 1
     argument = np.zeros(len(units.row), np.int64)
     if trace.info.get("dialect") == LEGACY and len(trace):
@@ -161,20 +171,20 @@ def _kinds(trace: Trace, units: Units) -> tuple[list[tuple[int, int, bool, int]]
     code = ((trace.variant[units.row].astype(np.int64) * widest + units.times) * 2
             + argument) * 256 + psum_bits[units.row]
     code, kind = np.unique(code, return_inverse=True)
-    return [(int(c) // 512 // widest, int(c) // 512 % widest, bool(c >> 8 & 1), int(c) & 255)
+    return [Kind(int(c) // 512 // widest, int(c) // 512 % widest, bool(c >> 8 & 1), int(c) & 255)
             for c in code], kind.reshape(-1)
 
 
-def _balance(trace: Trace, machine: Machine, kinds, kind, kind_ops):
+def _balance(trace: Trace, machine: Machine, kinds: list[Kind], kind, kind_ops):
     """The older compiler puts a copy whose engine is open on Vector or Scalar, whichever has had less to do so far."""
     kinds, kind, kind_ops = list(kinds), kind.copy(), list(kind_ops)
     other: dict[int, int] = {}
-    for k, (v, *rest) in enumerate(kinds[:]):
-        variant = trace.variants[v]
+    for k, old in enumerate(kinds[:]):
+        variant = trace.variants[old.variant]
         if variant.name == "tensor_copy" and variant.engine is Engine.unknown and kind_ops[k][0].engine is VECTOR:
             other[k] = len(kinds)
-            kinds.append((v, *rest, True))
-            kind_ops.append(ops_of(variant, machine, *rest, True))
+            kinds.append(old._replace(scalar=True))
+            kind_ops.append(ops_of(variant, machine, *kinds[-1][1:]))
     if not other:
         return kinds, kind, kind_ops
     load = {VECTOR: 0, SCALAR: 0}
@@ -231,7 +241,7 @@ def _with_reuse(trace: Trace, units: Units, placement: Placement, stream):
         if old not in last:
             last[old] = list({stream[u]: u for u in unit[start[old]:start[old + 1]]}.values())
         if new not in first:
-            mine = []
+            mine: list[int] = []
             for k in range(start[new], start[new + 1]):
                 if reads[k] and mine:
                     break

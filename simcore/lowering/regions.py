@@ -121,7 +121,7 @@ def _box(storage: Storage, lay: Layout, offset: int, pitch: int) -> tuple[int, i
 @lru_cache(maxsize=4096)
 def _intervals(dims: tuple[tuple[int, int], ...], size: int) -> np.ndarray:
     """[start, end) of the runs of a pattern of (stride, count), from 0; one interval over all where there are many."""
-    run, outer = size, []
+    run, outer = size, list[tuple[int, int]]()
     for stride, count in sorted(dims):
         if stride <= run and not outer:
             run = stride * (count - 1) + run
