@@ -141,7 +141,8 @@ def _races_in(trace: Trace, a: Accesses, storage: Storage, at: np.ndarray, core:
         offset = int(trace.region_offset[a.region[i]])
         if (_mark(storage, lay, offset, written[1 - which]) & ~_mark(storage, lay, offset, written[which])).any():
             number = int(a.instruction[i])
-            yield (f"{_site(trace, trace.site[number])}: core {which} reads {storage.name} while core {1 - which} writes the same elements, with no "
+            yield (f"{_site(trace, trace.site[number])}: core {which} reads {storage.name} while core {1 - which} "
+                   "writes the same elements, with no "
                    "core_barrier or sendrecv in between")
 
 

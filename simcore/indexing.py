@@ -327,7 +327,8 @@ def access_pattern(t: Tensor, pattern, offset, scalar_offset, vector_offset, ind
     if moving:
         return moving_view(t, view, start, moving)
     low, high = view.extent
-    if not (start + low >= 0 and start + high <= size) and view.size:     # kernels make such patterns and do not use them
+    # kernels make such patterns and do not use them
+    if not (start + low >= 0 and start + high <= size) and view.size:
         return Tensor(storage, view, 0, Outside(f"access pattern {[list(p) for p in pattern]} at offset {start} "
                                                 f"leaves {t!r}, whose storage has {size} elements"))
     return Tensor(storage, view, start)

@@ -29,8 +29,10 @@ def test_lines_and_grids_are_numpys():
 def test_arithmetic_is_numpys(offset, scale, divisor, shift):
     a, b = arange(6)[:, None], arange(3, 8)[None, :]
     na, nb = np.arange(6)[:, None], np.arange(3, 8)[None, :]
-    for mine, want in ((a * scale + b + offset, na * scale + nb + offset), (offset - a, offset - na), (-(b - a), -(nb - na)),
-                       ((a + shift) // divisor, (na + shift) // divisor), ((b + shift) % divisor, (nb + shift) % divisor), (a * b, na * nb)):
+    for mine, want in ((a * scale + b + offset, na * scale + nb + offset), (offset - a, offset - na),
+                       (-(b - a), -(nb - na)),
+                       ((a + shift) // divisor, (na + shift) // divisor),
+                       ((b + shift) % divisor, (nb + shift) % divisor), (a * b, na * nb)):
         assert mine.shape == want.shape
         assert np.array_equal(mine.dense(), want)
         assert mine.bounds() == (want.min(), want.max())

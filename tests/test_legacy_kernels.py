@@ -27,7 +27,8 @@ def names(trace) -> list[str]:
 
 
 def layouts(trace, i) -> dict:
-    return {o.name: (o.layout.shape, str(o.layout.dtype), o.layout.buffer.value) for o in trace.variants[trace.variant[i]].operands}
+    return {o.name: (o.layout.shape, str(o.layout.dtype), o.layout.buffer.value)
+            for o in trace.variants[trace.variant[i]].operands}
 
 
 def test_dtypes_are_numpys():
@@ -164,7 +165,8 @@ def test_a_rectangular_mask_clips_every_operand():
     assert np.allclose(trace.outputs, a * a)
     assert layouts(trace, 4) == {"dst": ((72, 300), "float32", "sbuf"), "data": ((72, 300), "float32", "sbuf")}
     timing = simcore.capture(kernel, TensorSpec.parse("float32[200,300]"), values=False)
-    assert timing.outputs is None and np.array_equal(timing.region_offset, trace.region_offset) and len(timing) == len(trace)
+    assert timing.outputs is None and np.array_equal(timing.region_offset,
+                                                     trace.region_offset) and len(timing) == len(trace)
 
 
 def test_an_access_past_the_end_needs_a_mask():
@@ -279,8 +281,8 @@ def test_operators_broadcast_and_choose_the_instruction():
     trace = simcore.capture(kernel, a, b, row)
     want = np.stack([a + b, 2 - a * b, a * b.max(1, keepdims=True), a + row])
     assert np.allclose(trace.outputs, want, atol=1e-5)
-    assert names(trace)[3:12] == ["tensor_tensor", "dma_copy", "tensor_tensor", "tensor_scalar", "dma_copy", "tensor_reduce", "tensor_scalar",
-                                  "dma_copy", "memset"]
+    assert names(trace)[3:12] == ["tensor_tensor", "dma_copy", "tensor_tensor", "tensor_scalar", "dma_copy",
+                                  "tensor_reduce", "tensor_scalar", "dma_copy", "memset"]
     assert "nc_matmul" in names(trace)[12:]      # a row reaches all partitions through the Tensor engine
 
 
@@ -320,7 +322,8 @@ def test_placements_repeat_addresses():
     @nki.jit
     def kernel(a):
         out = nl.ndarray(a.shape, dtype=a.dtype, buffer=nl.shared_hbm)
-        t = nl.ndarray((4, nl.par_dim(128), 64), dtype=a.dtype, buffer=ncc.sbuf.mod_alloc(base_addr=1024, num_free_tiles=(2,)))
+        t = nl.ndarray((4, nl.par_dim(128), 64), dtype=a.dtype,
+                       buffer=ncc.sbuf.mod_alloc(base_addr=1024, num_free_tiles=(2,)))
         for i in nl.affine_range(4):
             t[i] = nl.load(a[i])
             nl.store(out[i], t[i])

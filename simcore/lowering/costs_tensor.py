@@ -43,7 +43,8 @@ def tensor_cost(v: Variant, machine: Machine) -> tuple[Op, ...]:
     else:
         columns, width = stationary.free // pair, moving.free // pair
     exact = bool(v.params.get("is_stationary_onezero")) or bool(v.params.get("is_moving_onezero"))
-    passes = 1 if transpose or exact else int(t.passes.get(key, 1))     # an operand of 0 and 1 only needs no second pass
+    # an operand of 0 and 1 only needs no second pass
+    passes = 1 if transpose or exact else int(t.passes.get(key, 1))
     stream = t.cycles_per_column.get(key, 1.0) * width * stride_factor(moving, machine)
     if rows <= t.short_contraction_rows and not transpose:
         stream *= t.short_contraction_factor
