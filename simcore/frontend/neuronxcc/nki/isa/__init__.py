@@ -227,12 +227,21 @@ def tensor_copy_dynamic_dst(*, dst, src, mask=None, dtype=None, engine=unknown_e
     _now("tensor_copy", _operand(dst, "dst"), {"src": _operand(src, "src")}, {"engine": engine}, mask)
 
 
+def _predicate(value):
+    """A predicate as unsigned integers: the same bits where the size fits, else a cast."""
+    t = _operand(value, "predicate")
+    if t.form.dtype in ("uint8", "uint16", "uint32"):
+        return t
+    same = {"bool": "uint8", "int8": "uint8", "int16": "uint16", "int32": "uint32"}.get(str(t.form.dtype))
+    return t.view(same) if same else tensor_copy(t, dtype="uint8")
+
+
 def tensor_copy_predicated(*, src, dst, predicate, reverse_pred=False, mask=None, dtype=None, **kwargs):
     """dst = src where predicate is not zero; the rest keeps its value."""
     dst = _operand(dst, "dst")
     src = _maybe(src)
     src = _spread(src, dst.shape) if isinstance(src, Tile) else src
-    _now("tensor_copy_predicated", dst, {"src": src, "predicate": _spread(_operand(predicate, "predicate"), dst.shape)},
+    _now("tensor_copy_predicated", dst, {"src": src, "predicate": _spread(_predicate(predicate), dst.shape)},
          {"reverse_pred": reverse_pred}, mask, reads_dst=True)
     return dst
 
@@ -414,7 +423,7 @@ def select_reduce(*, dst, predicate, on_true, on_false, reduce_res=None, reduce_
                   reverse_pred=False, mask=None, dtype=None, **kwargs):
     """dst = on_true or on_false by predicate, with the row maximum where asked."""
     dst = _operand(dst, "dst")
-    _now("select_reduce", dst, {"predicate": _operand(predicate, "predicate"), "on_true": _operand(on_true, "on_true"),
+    _now("select_reduce", dst, {"predicate": _predicate(predicate), "on_true": _operand(on_true, "on_true"),
                                 "on_false": _maybe(on_false), "reduce_res": _maybe(reduce_res)},
          {"reduce_cmd": reduce_cmd, "reduce_op": to_operator(reduce_op), "reverse_pred": reverse_pred}, mask,
          writes=("reduce_res",))
