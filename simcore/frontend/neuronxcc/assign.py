@@ -61,9 +61,9 @@ def fill(region: Tile, value) -> None:
     if region.form.buffer.on_chip:
         calls.call("memset", region, {}, {"value": value})
         return
-    from simcore.frontend.neuronxcc import functions
+    from simcore.frontend.neuronxcc.memory import store
 
-    functions.store(region, value)
+    store(region, value)
 
 
 def copy_into(region: Tile, value: Tile, mask=None) -> None:
@@ -81,9 +81,9 @@ def copy_into(region: Tile, value: Tile, mask=None) -> None:
         else:
             calls.call("tensor_copy", where.clip(region), {"src": where.clip(value)}, {}, keep=where.keep)
         return
-    from simcore.frontend.neuronxcc import functions
+    from simcore.frontend.neuronxcc.memory import move
 
-    functions.move(region, value, mask)
+    move(region, value, mask)
 
 
 def accumulate(region: Tile, value) -> Tile:

@@ -211,6 +211,6 @@ def constant_hbm(values: np.ndarray, dt: DType, name=None) -> Tile:
 
 def constant_tile(values: np.ndarray, dt: DType) -> Result:
     """A constant in SBUF."""
-    from simcore.frontend.neuronxcc.functions import load
+    from simcore.frontend.neuronxcc.memory import load
 
     return load(constant_hbm(values if values.ndim > 1 else values[None], dt))

@@ -255,7 +255,7 @@ class Tile:
                 raise KernelError(f"a tile of shape {f.shape} cannot be broadcast to {shape}")
         axis = f.par_axis + extra
         if f.buffer.on_chip and have[axis] == 1 and shape[axis] > 1:
-            from simcore.frontend.neuronxcc.functions import broadcast_partitions
+            from simcore.frontend.neuronxcc.spread import broadcast_partitions
 
             return broadcast_partitions(self, shape)
         strides = tuple(s if n == want else 0 for n, want, s in zip(have, shape, strides, strict=True))
@@ -277,7 +277,7 @@ class Tile:
                     self.dynamic.permuted(order) if self.dynamic is not None else None)
 
     def astype(self, dtype) -> Tile:
-        from simcore.frontend.neuronxcc.functions import copy
+        from simcore.frontend.neuronxcc.memory import copy
 
         return copy(self, dtype=dtype)
 

@@ -19,9 +19,9 @@ from simcore.frontend.neuronxcc.calls import now as _now
 from simcore.frontend.neuronxcc.calls import operand as _operand
 from simcore.frontend.neuronxcc.calls import result as _result
 from simcore.frontend.neuronxcc.calls import result_dtype as _dtype
-from simcore.frontend.neuronxcc.functions import broadcast_shape as _broadcast_shape
-from simcore.frontend.neuronxcc.functions import spread as _spread
 from simcore.frontend.neuronxcc.index import Grid, Index, Predicate
+from simcore.frontend.neuronxcc.spread import broadcast_shape as _broadcast_shape
+from simcore.frontend.neuronxcc.spread import spread as _spread
 from simcore.frontend.neuronxcc.tile import Result, Tile, flush, wait
 from simcore.isa.operators import to_operator
 from simcore.isa.table import DmaEngine as dma_engine
@@ -481,7 +481,7 @@ def dropout(data, prob, *, mask=None, dtype=None, **kwargs):
 
 def dma_copy(*, dst, src, mask=None, dst_rmw_op=None, oob_mode=oob_mode.error, dge_mode=dge_mode.unknown, **kwargs):
     """dst = src by DMA, at once."""
-    from simcore.frontend.neuronxcc.functions import move
+    from simcore.frontend.neuronxcc.memory import move
 
     move(_operand(dst, "dst"), _operand(src, "src"), mask, oob_mode=_core_oob(oob_mode), dge_mode=_core_dge(dge_mode),
          dst_rmw_op=to_operator(dst_rmw_op))

@@ -9,6 +9,7 @@ from simcore.errors import nearest
 from simcore.frontend import launch as _launch
 from simcore.frontend.neuronxcc import creation as _creation
 from simcore.frontend.neuronxcc import functions as _functions
+from simcore.frontend.neuronxcc import reductions as _reductions
 from simcore.frontend.neuronxcc.grid import nc, spmd_dim  # noqa: F401
 from simcore.frontend.neuronxcc.index import MGrid as _MGrid
 from simcore.frontend.neuronxcc.index import arange  # noqa: F401
@@ -32,30 +33,28 @@ mgrid = _MGrid()
 dslice = ds
 
 globals().update(_functions.FUNCTIONS)
-globals().update(_functions.REDUCTIONS)
-from simcore.frontend.neuronxcc.functions import (  # noqa: E402, F401
-    all_reduce,
-    atomic_rmw,
-    broadcast_to,
+globals().update(_reductions.REDUCTIONS)
+from simcore.frontend.neuronxcc.loop_sums import loop_reduce  # noqa: E402, F401
+from simcore.frontend.neuronxcc.memory import (  # noqa: E402, F401
     cast,
-    device_print,
-    dropout,
-    expand_dims,
-    gather_flattened,
     load,
     load_transpose2d,
-    loop_reduce,
     matmul,
-    mean,
-    rand,
-    random_seed,
-    rms_norm,
-    softmax,
     store,
     transpose,
-    var,
+)
+from simcore.frontend.neuronxcc.reductions import mean, rms_norm, softmax, var  # noqa: E402, F401
+from simcore.frontend.neuronxcc.selection import (  # noqa: E402, F401
+    all_reduce,
+    atomic_rmw,
+    device_print,
+    dropout,
+    gather_flattened,
+    rand,
+    random_seed,
     where,
 )
+from simcore.frontend.neuronxcc.spread import broadcast_to, expand_dims  # noqa: E402, F401
 
 
 class _Limits:
