@@ -307,3 +307,16 @@ def test_a_machine_of_ones_own(tmp_path):
     fast = predict.predict(TINY, layers=1, length=512, target=str(file))
     assert fast.device_ps < usual.device_ps
     assert {r.label for r in fast.rows} == {r.label for r in usual.rows}
+
+
+def test_prediction_with_attention_cte(refs):
+    checkouts = sorted(refs.glob("aws-neuron+nki-library@*"))
+    if not checkouts:
+        pytest.skip(f"no checkout of nki-library in {refs}")
+    ours = predict.predict(TINY, layers=1, length=512, attention="flash")
+    theirs = predict.predict(
+        TINY, layers=1, length=512, attention="flash", attention_kernel=attention.attention_cte(checkouts[-1])
+    )
+    assert [r.kernel for r in theirs.rows if r.label == "flash attention"] == ["attention_cte"]
+    differs = [a.label for a, b in zip(ours.rows, theirs.rows, strict=True) if a.timed != b.timed]
+    assert differs == ["flash attention"]

@@ -88,7 +88,7 @@ def simulated(kernel: Callable | None = None, *, target: str = "trn2", on_trace:
         import simcore
 
         function = kernel or flash_attn()
-        trace = simcore.capture(function, q, k, v, scale=scale, target=target, **_causal(function, causal))
+        trace = simcore.capture(function, q, k, v, scale=scale, target=target, **causal_option(function, causal))
         if on_trace is not None:
             on_trace(trace)
         return trace.outputs
@@ -124,7 +124,8 @@ def attention_cte(checkout: str | Path) -> Callable:
     return attention
 
 
-def _causal(function: Callable, causal: bool) -> dict[str, bool]:
+def causal_option(function: Callable, causal: bool) -> dict[str, bool]:
+    """Causality under the name the kernel has for it."""
     return {"causal_mask": causal} if function.__name__ == "attention_cte" else {"causal": causal}
 
 

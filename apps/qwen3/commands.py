@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +30,12 @@ Target = Annotated[
 Rule = Annotated[str, typer.Option("--fusion", help="none, pointwise or rows: what shares a pass over HBM.")]
 Decode = Annotated[bool, typer.Option("--decode", help="One token with a cache of --seq, instead of a prompt.")]
 Attention = Annotated[str, typer.Option("--attention", help="eager, flash or both.")]
+Checkout = Annotated[
+    Path | None,
+    typer.Option(
+        "--nki-library", metavar="CHECKOUT", help="Use attention_cte of this nki-library.", show_default=False
+    ),
+]
 Picture = Annotated[
     Path | None, typer.Option(metavar="PATH", help="Write this picture (PNG, SVG or PDF).", show_default=False)
 ]
@@ -41,9 +48,7 @@ def swap(
     seq: Seq = 256,
     dtype: Dtype = "float32",
     target: Target = "trn2",
-    nki_library: Annotated[
-        Path | None, typer.Option(metavar="CHECKOUT", help="Use attention_cte of this nki-library.")
-    ] = None,
+    nki_library: Checkout = None,
 ) -> None:
     """Run the Transformers model here, with eager attention and with a kernel in the simulator, and compare."""
     _needs_transformers()
@@ -52,12 +57,12 @@ def swap(
     from simcore.apps.qwen3 import attention, sizes
 
     of = sizes.size(size)
-    kernel = attention.flash_attn() if nki_library is None else attention.attention_cte(nki_library)
+    kernel = _kernel_of(nki_library) or attention.flash_attn()
     _known_dtype(dtype)
     model = sizes.build(of, layers, dtype=dtype, vocabulary=1024)
     ids = torch.randint(0, 1024, (1, seq), generator=torch.Generator().manual_seed(0))
     launches: list = []
-    with torch.no_grad():
+    with torch.no_grad(), _kernels_print_to_stderr():
         reference = model(input_ids=ids, use_cache=False).last_hidden_state
         name = attention.register(attention.simulated(kernel, target=target, on_trace=launches.append))
         model.set_attn_implementation(name)
@@ -83,6 +88,7 @@ def predict(
     decode: Decode = False,
     most: Annotated[int, typer.Option("--rows", min=1, help="Operators to print.")] = 16,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    nki_library: Checkout = None,
     chart: Picture = None,
     roofline: Picture = None,
 ) -> None:
@@ -98,6 +104,7 @@ def predict(
         target=target,
         rule=fusion,
         decode=decode,
+        attention_kernel=_kernel_of(nki_library),
     )
     from simcore.apps.qwen3 import report
 
@@ -183,6 +190,12 @@ def compare(
     print(bundles.comparison(measured, predicted))
 
 
+def _kernel_of(checkout: Path | None) -> Callable | None:
+    from simcore.apps.qwen3.attention import attention_cte
+
+    return None if checkout is None else attention_cte(checkout)
+
+
 def _predictions(attentions: tuple[str, ...], *, size: str, **what) -> list:
     _needs_transformers()
     from simcore.apps.qwen3 import sizes
@@ -198,7 +211,7 @@ def _predictions(attentions: tuple[str, ...], *, size: str, **what) -> list:
     for attention in attentions:
         if attention == "flash" and what["length"] % 128:
             raise UsageError(f"the flash kernel needs a multiple of 128 tokens, not {what['length']}")
-        with _progress(f"{attention} attention, {what['length']:,} tokens") as tell:
+        with _progress(f"{attention} attention, {what['length']:,} tokens") as tell, _kernels_print_to_stderr():
             out.append(run(of, attention=attention, progress=tell, **what))
     return out
 
@@ -248,6 +261,11 @@ def _needs_transformers() -> None:
     missing = [m for m in ("torch", "transformers") if find_spec(m) is None]
     if missing:
         raise SimcoreError(f"this needs {' and '.join(missing)}: pip install 'simcore[model]'")
+
+
+def _kernels_print_to_stderr():
+    """Standard output is data; what somebody's kernel prints while it is traced is narration."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from simcore.apps.qwen3.attention import causal_option
 from simcore.apps.qwen3.compile import compile_graph
 from simcore.apps.qwen3.execute import arguments, kernel, shapes
 from simcore.apps.qwen3.graph import export
@@ -152,10 +153,12 @@ def predict(
     target: str = "trn2",
     rule: str = "none",
     decode: bool = False,
+    attention_kernel: Callable | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Prediction:
     """Time the model's own operator graph on a chip, operator by operator.
 
+    attention_kernel  in place of kernels/flash_attn.py, for example attention.attention_cte(checkout)
     progress  called with (done, of how many, what is next) before each kind of launch
     """
     launches, counts, traffic = kinds(
@@ -169,13 +172,15 @@ def predict(
     for i, (launch, count) in enumerate(zip(launches, counts)):
         if progress is not None:
             progress(i, len(launches), f"{launch.module} {launch.label}")
+        swapped = attention_kernel is not None and launch.kernel == "flash_attn"
+        function = attention_kernel if swapped else kernel(launch)
         rows.append(
             Row(
                 part=part_of(launch, length),
                 label=launch.label,
-                kernel=launch.kernel,
+                kernel=function.__name__,
                 count=count,
-                timed=time_launch(launch, machine, rules),
+                timed=time_launch(launch, function, machine, rules),
             )
         )
     flops: dict[str, int] = {}
@@ -284,19 +289,21 @@ _TIMED: dict[tuple, Timed] = {}
 """Launches already timed in this process: (machine, signature) -> Timed."""
 
 
-def time_launch(launch: Launch, machine: Any, chip: str) -> Timed:
+def time_launch(launch: Launch, function: Callable, machine: Any, chip: str) -> Timed:
     """Capture and simulate; `chip` is the one whose rules the kernels are checked against."""
-    key = (machine.name, launch.signature)
+    key = (machine.name, function.__name__, launch.signature)
     if key not in _TIMED:
-        _TIMED[key] = _time(launch, machine, chip)
+        _TIMED[key] = _time(launch, function, machine, chip)
     return _TIMED[key]
 
 
-def _time(launch: Launch, machine: Any, chip: str) -> Timed:
+def _time(launch: Launch, function: Callable, machine: Any, chip: str) -> Timed:
     import simcore
 
     args, options = arguments(launch, shapes(launch))
-    trace = simcore.capture(kernel(launch), *args, values=False, target=chip, **options)
+    if launch.kernel == "flash_attn":
+        options |= causal_option(function, options.pop("causal"))
+    trace = simcore.capture(function, *args, values=False, target=chip, **options)
     timeline = simcore.simulate(trace, machine)
     columns = timeline.instructions
     resources = timeline.bounds["resources"]
