@@ -8,10 +8,10 @@ import numpy as np
 
 from simcore.errors import KernelError
 from simcore.frontend import state
-from simcore.frontend.neuronxcc import calls
-from simcore.frontend.neuronxcc import tile as tiles
+from simcore.frontend.neuronxcc import calls, results
 from simcore.frontend.neuronxcc.index import Index
-from simcore.frontend.neuronxcc.tile import Result, Tile, as_tile, flush
+from simcore.frontend.neuronxcc.results import Result, flush
+from simcore.frontend.neuronxcc.tile import Tile, as_tile
 from simcore.tensor import Tensor, psum
 
 
@@ -24,7 +24,7 @@ def assign(region: Tile, value) -> None:
     if isinstance(value, Result) and not value.ready:
         if _takes(region, value):
             value.write_into(region)
-            tiles.aliases.setdefault(region.storage, []).append(weakref.ref(value))
+            results.aliases.setdefault(region.storage, []).append(weakref.ref(value))
             return
         flush()
     if isinstance(value, Tile):

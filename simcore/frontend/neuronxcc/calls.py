@@ -10,9 +10,11 @@ from simcore.dtypes import DType, to_dtype, wider
 from simcore.errors import KernelError
 from simcore.frontend import state
 from simcore.frontend.instructions import nisa, psum_box
+from simcore.frontend.neuronxcc import results
 from simcore.frontend.neuronxcc import tile as tiles
 from simcore.frontend.neuronxcc.index import Predicate, broadcast, truth
-from simcore.frontend.neuronxcc.tile import Result, Tile, at_site, flush, wait
+from simcore.frontend.neuronxcc.results import Result, at_site, flush, wait
+from simcore.frontend.neuronxcc.tile import Tile
 from simcore.tensor import Tensor, psum, sbuf
 
 ON_CHIP = (sbuf, psum)
@@ -27,7 +29,7 @@ class Mask:
         self.shape, self.box, self.keep = shape, box, keep
 
     def clip(self, t: Tile, dims=None) -> Tile:
-        """The part of an operand inside the box; dims: the grid dimension of each of its dimensions (None: not masked)."""
+        """The part of an operand inside the box; dims: the grid dimension of each of its own (None: not masked)."""
         if dims is None:
             dims = self.align(t)
         return t.clipped(tuple((0, n) if d is None or n != self.shape[d] else self.box[d]
@@ -175,8 +177,8 @@ def call(name: str, dst: Tile, operands: dict, params: dict, *, keep: np.ndarray
         else:
             args[k] = v
     storage = dst.storage
-    if storage in tiles.aliases:
-        tiles.before_change(storage)
+    if storage in results.aliases:
+        results.before_change(storage)
     if storage.tag is not None and params.get("accumulate", False) is False:
         before_read(dst) if reads_dst or keep is not None else before_write(dst)
     target = dst.tensor()

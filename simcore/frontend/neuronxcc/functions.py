@@ -1,4 +1,4 @@
-"""`nl` operators: functions on tiles, lowered to instructions as the vendor documents them, and tokens for op= fields."""
+"""`nl` operators: functions on tiles, lowered as the vendor documents them, and tokens for op= fields."""
 
 from __future__ import annotations
 

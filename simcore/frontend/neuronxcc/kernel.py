@@ -10,6 +10,7 @@ from typing import Any
 from simcore.frontend import launch as cap
 from simcore.frontend import state
 from simcore.frontend.jit import Kernel, Launch
+from simcore.frontend.neuronxcc import results
 from simcore.frontend.neuronxcc import tile as tiles
 from simcore.frontend.neuronxcc.grid import GridDim
 from simcore.tensor import Tensor
@@ -33,11 +34,11 @@ def translated(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def run(*args, **kwargs):
-        tiles.pending.clear()
-        tiles.aliases.clear()
+        results.pending.clear()
+        results.aliases.clear()
         out = function(*(to_tiles(a) for a in args), **{k: to_tiles(v) for k, v in kwargs.items()})
-        tiles.flush()
-        tiles.aliases.clear()
+        results.flush()
+        results.aliases.clear()
         return out
 
     run.dialect = "neuronxcc.nki"

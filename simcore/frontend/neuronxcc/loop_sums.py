@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from simcore.frontend import state
-from simcore.frontend.neuronxcc import calls
-from simcore.frontend.neuronxcc import tile as tiles
+from simcore.frontend.neuronxcc import calls, results
 from simcore.frontend.neuronxcc.calls import operand, result_dtype
 from simcore.frontend.neuronxcc.functions import FUNCTIONS
-from simcore.frontend.neuronxcc.tile import Result, Tile, flush, wait
+from simcore.frontend.neuronxcc.results import Result, flush, wait
+from simcore.frontend.neuronxcc.tile import Tile
 from simcore.isa.operators import Operator
 from simcore.tensor import psum, sbuf
 
@@ -27,7 +27,7 @@ class LoopSum(Result):
         """First iteration: the value; later ones: the region and the value."""
         from simcore.frontend.neuronxcc.assign import accumulate, assign
 
-        tiles.pending.clear()
+        results.pending.clear()
         self.ready = True
         if self.mask is not False:
             where = (*self.key, region.storage, region.form, region.offset)
@@ -67,10 +67,10 @@ def loop_reduce(x, op, loop_indices, *, dtype=None, mask=None, **kwargs):
     kept = rec.__dict__.setdefault("loop_sums", {})
     waiting = isinstance(x, Result) and not x.ready
     if waiting:
-        tiles.pending.clear()       # it is recorded where the sum goes
+        results.pending.clear()       # it is recorded where the sum goes
     else:
         flush()
     where = calls.resolve(mask, x.shape)
     made = LoopSum(x, to_operator(op), (state.site(rec, 2), rec.core, *loops), kept, result_dtype(dtype, x), where)
-    tiles.pending.append(made)
+    results.pending.append(made)
     return made

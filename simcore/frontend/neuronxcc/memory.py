@@ -1,4 +1,4 @@
-"""`nl` functions that move data: load, store, copies, transposes, and the matmul that brings its operands into place."""
+"""`nl` functions that move data: load, store, copies, transposes, and matmul with its operands brought in place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import numpy as np
 from simcore.frontend.neuronxcc import calls
 from simcore.frontend.neuronxcc.calls import operand, result, result_dtype
 from simcore.frontend.neuronxcc.index import Predicate
-from simcore.frontend.neuronxcc.tile import Tile, flush
+from simcore.frontend.neuronxcc.results import flush
+from simcore.frontend.neuronxcc.tile import Tile
 from simcore.tensor import psum, sbuf
 
 

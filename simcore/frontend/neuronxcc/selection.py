@@ -14,8 +14,9 @@ from simcore.frontend.neuronxcc.calls import maybe, operand, result, result_dtyp
 from simcore.frontend.neuronxcc.functions import multiply
 from simcore.frontend.neuronxcc.index import Predicate, broadcast
 from simcore.frontend.neuronxcc.memory import copy, move
+from simcore.frontend.neuronxcc.results import flush
 from simcore.frontend.neuronxcc.spread import spread
-from simcore.frontend.neuronxcc.tile import Tile, flush
+from simcore.frontend.neuronxcc.tile import Tile
 from simcore.isa.operators import OPERATORS
 
 

@@ -6,7 +6,8 @@ from simcore.errors import KernelError
 from simcore.frontend import state
 from simcore.frontend.neuronxcc.calls import operand
 from simcore.frontend.neuronxcc.index import broadcast
-from simcore.frontend.neuronxcc.tile import Tile, flush
+from simcore.frontend.neuronxcc.results import flush
+from simcore.frontend.neuronxcc.tile import Tile
 from simcore.tensor import sbuf
 
 

@@ -1,26 +1,19 @@
-"""Tiles of the older dialect: tensors with block dimensions, results of calls that are not recorded yet, and operators.
-
-A call such as `nisa.tensor_tensor(...)` gives a Result.  It is recorded when its destination is known: written straight
-into `dst` by `dst[...] = nisa.f(...)`, else into a tile of its own before anything else is recorded, so the order of
-the program is kept and no copy appears that the chip does not make.
-"""
+"""Tiles of the older dialect: views of tensors, with Python's operators."""
 
 from __future__ import annotations
 
 import math
 import os
-import weakref
-from collections.abc import Callable
 
 import numpy as np
 
 from simcore.dtypes import DType, bfloat16, to_dtype
 from simcore.errors import KernelError
 from simcore.frontend import launch, state
-from simcore.frontend.neuronxcc.forms import Form, Term, apply, cut, expand, form, frozen, plan
+from simcore.frontend.neuronxcc.forms import Form, apply, cut, expand, form, frozen, plan
 from simcore.frontend.neuronxcc.gather import Gather
 from simcore.frontend.neuronxcc.index import Grid, Index, Predicate
-from simcore.tensor import DynamicSlice, MemoryRegion, Storage, Tensor, _reshape_strides, layout, psum, row_major, sbuf
+from simcore.tensor import DynamicSlice, MemoryRegion, Storage, Tensor, _reshape_strides, layout, row_major
 
 
 class Tile:
@@ -393,133 +386,6 @@ def stored_dtype(dt: DType, where: MemoryRegion) -> DType:
     return wide_bfloat16() if dt is bfloat16 and where.on_chip and os.environ.get("NKI_PRECISE_FP") == "0" else dt
 
 
-# ---------------------------------------------------------------------------------------- results
-
-
-class Result(Tile):
-    """What a call gives: a fresh tile whose instruction waits for its destination.
-
-    emit(dst) records the instruction with `dst` as its result; `ready` is False until that has happened.
-    kind says what else the destination may do with it ("matmul": accumulate in PSUM).
-    """
-
-    __slots__ = ("emit", "ready", "site", "kind", "targets", "accumulate", "late")
-
-    def __init__(self, shape, dtype: DType, buffer: MemoryRegion, emit: Callable[[Tile], None], *, site: int,
-                 kind: str = "", par: int = 0, targets=(), mask=None):
-        shape = tuple(shape)
-        flags = tuple(k == par for k in range(len(shape)))
-        super().__init__(None, form(shape, fresh_strides(shape, par), flags, stored_dtype(dtype, buffer), buffer))
-        self.emit, self.ready, self.site, self.kind, self.mask = emit, False, site, kind, mask
-        self.targets = targets or (buffer,)
-        self.accumulate = None
-        self.late: Tile | None = None
-
-    @property
-    def storage(self) -> Storage:
-        if not self.ready:
-            flush()
-        if self.late is not None:
-            self._copy_late()
-        return self._storage
-
-    def keep(self) -> None:
-        """The region this result was written into will change while the kernel still holds the result: keep its values.
-
-        The copy is recorded only if the result is used again.
-        """
-        f = self.form
-        self.late = Tile(self._storage, f, self.offset, self.dynamic)
-        fresh = form(f.shape, fresh_strides(f.shape, f.par_axis), f.par, f.dtype, f.buffer)
-        storage = new_storage(f.shape, f.dtype, f.buffer, f.par_axis)
-        kept = Tile(storage, fresh)
-        if storage.data is not None:
-            kept.tensor().write(self.late.tensor().read())
-        self._storage, self.form, self.offset, self.dynamic, self._tensor = storage, fresh, 0, None, None
-
-    def _copy_late(self) -> None:
-        from simcore.frontend.instructions import nisa
-
-        source, self.late = self.late, None
-        rec = state.recorder
-        values, rec.values = rec.values, False
-        try:
-            nisa.tensor_copy(dst=Tile(self._storage, self.form).tensor(), src=source.tensor())
-        finally:
-            rec.values = values
-
-    def __getitem__(self, key) -> Tile:
-        if not self.ready:
-            flush()
-        return Tile.__getitem__(self, key)
-
-    def write_into(self, region: Tile) -> None:
-        """Record with `region` as the destination; from now on the result is that region."""
-        self.ready = True
-        pending.clear()
-        with at_site(self.site):
-            self.emit(region)
-        self._storage, self.form, self.offset, self.dynamic = region.storage, region.form, region.offset, region.dynamic
-        self._tensor = None
-
-    def settle(self) -> None:
-        """Record into a tile of its own."""
-        self.ready = True
-        f = self.form
-        with at_site(self.site):
-            storage = new_storage(f.shape, f.dtype, f.buffer, f.par_axis)
-            if self.mask is not None and storage.data is not None:
-                storage.data[:] = 0        # what a mask leaves out is undefined; zeros are the kindest reading
-            self._storage = storage
-            self.emit(Tile(storage, f))
-
-
-pending: list[Result] = []
-aliases: dict[Storage, list[weakref.ref]] = {}      # results that are regions of other tiles now
-
-
-def before_change(storage: Storage) -> None:
-    """A tile is written: results that stand for a part of it keep what they had."""
-    held = aliases.pop(storage, None)
-    if held is not None:
-        for ref in held:
-            result = ref()
-            if result is not None and result._storage is storage:
-                result.keep()
-
-
-def flush() -> None:
-    """Record what waits, in program order."""
-    while pending:
-        pending.pop(0).settle()
-
-
-def wait(result: Result) -> Result:
-    flush()
-    pending.append(result)
-    return result
-
-
-class at_site:
-    """Instructions recorded inside belong to a line of the kernel noted earlier."""
-
-    __slots__ = ("site", "first", "rec")
-
-    def __init__(self, site: int):
-        self.site = site
-
-    def __enter__(self):
-        self.rec = state.recorder
-        self.first = len(self.rec.site_col)
-
-    def __exit__(self, kind, error, tb):
-        column, site = self.rec.site_col, self.site
-        for i in range(self.first, len(column)):
-            column[i] = site
-        if isinstance(error, KernelError) and 0 <= site < len(self.rec.sites):
-            error.site = self.rec.sites[site]
-
-
 # ---------------------------------------------------------------------------------------- allocation
 
 
@@ -550,6 +416,3 @@ def as_tile(value) -> Tile:
     lay = value.layout
     par = tuple(lay.on_chip and k == 0 for k in range(len(lay.shape)))
     return Tile(value.storage, form(lay.shape, lay.strides, par, lay.dtype, lay.buffer), value.offset)
-
-
-__all__ = ["Result", "Tile", "Term", "as_tile", "at_site", "flush", "new_storage", "pending", "psum", "sbuf", "wait"]

@@ -29,7 +29,7 @@ def multi_buffer(factor: int = 2):
 def no_reorder():
     """Instructions inside keep the order of the program."""
     from simcore.frontend.control import no_reorder as scope
-    from simcore.frontend.neuronxcc.tile import flush
+    from simcore.frontend.neuronxcc.results import flush
 
     flush()
     with scope():

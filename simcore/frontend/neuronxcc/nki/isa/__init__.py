@@ -20,9 +20,10 @@ from simcore.frontend.neuronxcc.calls import operand as _operand
 from simcore.frontend.neuronxcc.calls import result as _result
 from simcore.frontend.neuronxcc.calls import result_dtype as _dtype
 from simcore.frontend.neuronxcc.index import Grid, Index, Predicate
+from simcore.frontend.neuronxcc.results import Result, flush, wait
 from simcore.frontend.neuronxcc.spread import broadcast_shape as _broadcast_shape
 from simcore.frontend.neuronxcc.spread import spread as _spread
-from simcore.frontend.neuronxcc.tile import Result, Tile, flush, wait
+from simcore.frontend.neuronxcc.tile import Tile
 from simcore.isa.operators import to_operator
 from simcore.isa.table import DmaEngine as dma_engine
 from simcore.isa.table import Engine as engine

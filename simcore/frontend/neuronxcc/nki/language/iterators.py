@@ -1,7 +1,7 @@
 """sync_program: programs of a launch wait for each other."""
 
 from simcore.frontend import state
-from simcore.frontend.neuronxcc.tile import flush
+from simcore.frontend.neuronxcc.results import flush
 
 
 def sync_program(*axes) -> None:
