@@ -131,3 +131,10 @@ def test_trn3_says_what_it_only_inherits():
 def test_files_are_plain_toml():
     for path in Path(__file__).parents[1].joinpath("simcore/machine").glob("*.toml"):
         tomllib.loads(path.read_text())
+
+
+def test_a_machine_and_its_sections_print():
+    """Also where numbers are missing: a notebook shows what it is given."""
+    machine = load_machine("trn2")
+    assert repr(machine).startswith("<Machine trn2: ")
+    assert "clock_hz=" in repr(machine.gpsimd) and "peak_flops_per_s" not in repr(machine.gpsimd)

@@ -1,10 +1,16 @@
-"""`nl.tile_size`: limits of tiles, by target."""
+"""`nl.tile_size`: limits of tiles, by target.
+
+These are the language's figures, which kernels choose their tiles by.  They are the chip's (machine/*.toml) except where
+the vendor's documents of `nl` give another.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-_SBUF_BYTES = {"trn1": 192 * 1024, "inf2": 192 * 1024, "trn2": 192 * 1024, "trn3": 256 * 1024}
+from simcore.machine import load_machine
+
+_DOCUMENTED_BYTES = {"trn2": 192 * 1024}      # the page of nl.sbuf; the chip has 224 KiB per partition
 _COMPILER_BYTES = 16 * 1024      # the compiler keeps 16 KiB per partition (direct allocation guide, SDK 2.26)
 
 
@@ -25,13 +31,14 @@ class TileSize:
 
     @property
     def sbuf_fmax_bytes(self) -> int:
-        return _SBUF_BYTES[self._session().target]
+        target = self._session().target
+        return _DOCUMENTED_BYTES.get(target) or load_machine(target).sbuf.bytes_per_partition
 
     sbuf_fmax = sbuf_fmax_bytes
 
     @property
     def sbuf_size_bytes(self) -> int:
-        return 128 * self.sbuf_fmax_bytes
+        return self.pmax * self.sbuf_fmax_bytes
 
     @property
     def total_available_sbuf_size(self) -> int:

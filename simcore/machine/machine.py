@@ -88,6 +88,9 @@ class Machine:
     provenance: Mapping[str, tuple[str, str]]       # dotted name -> (kind, source)
     sources: Mapping[str, str]                      # source key -> what it is
 
+    def __repr__(self) -> str:
+        return f"<Machine {self.name}: {self.title}>"
+
     @cached_property
     def engines(self) -> dict[str, Engine]:
         """Engine sections by the vendor's display name."""

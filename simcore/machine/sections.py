@@ -92,7 +92,7 @@ class Law:
         )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Section:
     """A group of numbers.  Reading a missing one raises MachineError; get() gives None."""
 
@@ -111,6 +111,9 @@ class Section:
         if name.startswith("__"):
             raise AttributeError(name)
         raise AttributeError(f"{section} has no number {name!r}.{nearest(name, self.__class__.__dataclass_fields__)}")
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({', '.join(f'{name}={value!r}' for name, value in self.items())})"
 
     def get(self, name: str, default: Any = None) -> Any:
         """The number, or `default` where the machine does not give it."""
@@ -198,7 +201,7 @@ def _law(where: str, row: Any) -> Law:
 # ------------------------------------------------------------------------------------------------ sections
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Core(Section):
     """The core among others."""
 
@@ -209,7 +212,7 @@ class Core(Section):
     base_clock_hz: float = number()             # the profiler's clock, of the limiter's windows
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Engine(Section):
     """What every engine with an instruction stream has."""
 
@@ -229,7 +232,7 @@ class Engine(Section):
                            f"add one to [[{type(self).__name__.lower()}.laws]] of its TOML")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Tensor(Engine):
     """Tensor engine (PE): a systolic array that multiplies a moving tile by a stationary one."""
 
@@ -257,7 +260,7 @@ class Tensor(Engine):
     limited_lead_cycles: float = number()                   # how much earlier a limited MATMUL is seen to start
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Vector(Engine):
     """Vector engine (DVE)."""
 
@@ -268,7 +271,7 @@ class Vector(Engine):
     laws: tuple[Law, ...] = field(default_factory=_missing)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Scalar(Engine):
     """Scalar engine (ACT)."""
 
@@ -278,7 +281,7 @@ class Scalar(Engine):
     laws: tuple[Law, ...] = field(default_factory=_missing)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Gpsimd(Engine):
     """GpSimd engine (POOL)."""
 
@@ -287,25 +290,25 @@ class Gpsimd(Engine):
     laws: tuple[Law, ...] = field(default_factory=_missing)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Sync(Engine):
     """Sync engine (SP): control, semaphores and DMA triggers; no data path."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Sbuf(Section):
     bytes_per_partition: int = number()
     usable_bytes_per_partition: int = number()
     sector_bytes: int = number()                # strided access costs by distinct sectors
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Psum(Section):
     banks: int = number()
     bank_bytes_per_partition: int = number()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Hbm(Section):
     capacity_bytes: int = number()                       # of the device
     device_bytes_per_s: float = number()
@@ -313,7 +316,7 @@ class Hbm(Section):
     cores_per_stack: int = number()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Dma(Section):
     """DMA: a trigger instruction, descriptors on 16 engines, a completion notice.
 
@@ -357,7 +360,7 @@ class Dma(Section):
     compute_fraction: float = number()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Semaphore(Section):
     """Hand-off: a producer is done -> the waiting engine starts."""
 
@@ -367,7 +370,7 @@ class Semaphore(Section):
     instruction_ns: float = number()                # an explicit semaphore instruction
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Compiler(Section):
     """What the compiler does to the order and number of instructions."""
 
@@ -384,7 +387,7 @@ class Compiler(Section):
     duplicate_bytes: int = number()                 # of a partition, for data that is loaded once instead of again
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Kernel(Section):
     """Fixed times of a launch."""
 
