@@ -1,0 +1,196 @@
+"""Dependences, regions, addresses and what the older compiler rewrites, on programs small enough to see."""
+
+import numpy as np
+import pytest
+
+import simcore.frontend.neuronxcc.nki as legacy_nki
+from simcore import capture, load_machine
+from simcore.dtypes import to_dtype
+from simcore.frontend import TensorSpec
+from simcore.lowering.coverage import outside_calibration
+from simcore.lowering.dependences import DATA, REUSE, dependences
+from simcore.lowering.program import lower
+from simcore.lowering.regions import _intervals
+from simcore.lowering.versions import privatize
+
+TRN2 = load_machine("trn2")
+
+
+def spec(shape, dtype="float32"):
+    return TensorSpec(tuple(shape), to_dtype(dtype))
+
+
+def edges(trace):
+    return {(int(p), int(c)): int(why) for p, c, why in zip(*dependences(trace), strict=True)}
+
+
+def test_read_after_write_write_after_read_write_after_write():
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        x = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf)
+        y = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.memset(dst=x, value=0.0)                    # 0
+        nisa.tensor_copy(dst=y, src=x)                   # 1 reads x
+        nisa.memset(dst=x, value=1.0)                    # 2 overwrites what 1 has read
+        nisa.memset(dst=y, value=2.0)                    # 3 overwrites what 1 has written
+
+    assert edges(capture(kernel, spec((1, 1)), target="trn2", values=False)) == {
+        (0, 1): DATA, (0, 2): REUSE, (1, 2): REUSE, (1, 3): REUSE}
+
+
+def test_neighbours_and_interleaved_pieces_are_independent():
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        x = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.memset(dst=x[:, 0:32], value=0.0)           # 0
+        nisa.memset(dst=x[:, 32:64], value=0.0)          # 1 beside it
+        nisa.memset(dst=x[0:64, 0:64:2], value=0.0)      # 2 even columns
+        nisa.memset(dst=x[0:64, 1:64:2], value=0.0)      # 3 odd columns
+        nisa.memset(dst=x[64:128, 0:32], value=0.0)      # 4 other partitions
+
+    found = edges(capture(kernel, spec((1, 1)), target="trn2", values=False))
+    assert found == dict.fromkeys([(0, 2), (0, 3), (0, 4), (1, 2), (1, 3)], REUSE)
+
+
+def test_accumulation_only_orders_products():
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        x = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.sbuf)
+        p = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum)
+        nisa.memset(dst=x, value=0.0)
+        for _ in range(3):
+            nisa.nc_matmul(dst=p, stationary=x, moving=x)
+        nisa.tensor_copy(dst=x, src=p)
+
+    program = lower(capture(kernel, spec((1, 1)), target="trn2", values=False), TRN2)
+    soft = {(int(p), int(c)) for p, c, s in zip(program.producer, program.consumer, program.soft, strict=True) if s}
+    assert {(1, 2), (2, 3)} <= soft and (3, 4) not in soft
+
+
+def test_intervals_of_strided_patterns():
+    assert _intervals(((4, 8),), 4).tolist() == [[0, 32]]
+    assert _intervals(((8, 3),), 4).tolist() == [[0, 4], [8, 12], [16, 20]]
+    assert _intervals(((100, 2), (4, 5)), 4).tolist() == [[0, 20], [100, 120]]
+    assert _intervals(((8, 1000),), 4).tolist() == [[0, 7996]]
+
+
+def test_places_are_taken_in_rotation():
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        for _ in range(12):
+            p = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum)
+            nisa.memset(dst=p, value=0.0)
+
+    placement = lower(capture(kernel, spec((1, 1)), target="trn2", values=False), TRN2).placement
+    assert placement.address[placement.size > 0].tolist() == [2048 * (k % 8) for k in range(12)]
+    assert len(placement.before) == 4                    # only the last four take a place that was used
+
+
+# ------------------------------------------------------------------------------------------------ the older compiler
+
+
+def older(kernel, *specs):
+    return capture(legacy_nki.jit(kernel), *specs, target="trn2", values=False)
+
+
+def test_a_tile_overwritten_in_a_loop_is_another_tile_each_time():
+    def kernel(a):
+        import neuronxcc.nki.isa as nisa
+        import neuronxcc.nki.language as nl
+
+        out = nl.ndarray((4, nl.par_dim(128), 64), dtype=nl.float32, buffer=nl.shared_hbm)
+        x = nl.ndarray((nl.par_dim(128), 64), dtype=nl.float32, buffer=nl.sbuf)
+        for i in nl.sequential_range(4):
+            nisa.dma_copy(dst=x, src=a[i])
+            nl.store(out[i], x)
+        return out
+
+    trace = older(kernel, spec((4, 128, 64)))
+    renamed = privatize(trace)
+    assert len(renamed.storages) == len(trace.storages) + 3
+    loads = [k for k in range(len(trace)) if trace.variants[trace.variant[k]]["dst"].on_chip]
+    assert any(c in loads for _, c in edges(trace)) and not any(c in loads for _, c in edges(renamed))
+
+
+def test_small_reductions_become_one_instruction():
+    def kernel(a):
+        import neuronxcc.nki.isa as nisa
+        import neuronxcc.nki.language as nl
+
+        out = nl.ndarray((4, nl.par_dim(128), 1), dtype=nl.float32, buffer=nl.shared_hbm)
+        for i in nl.affine_range(4):
+            x = nl.load(a[i])
+            m = nisa.tensor_reduce(nl.max, x, axis=1)
+            r = nisa.reciprocal(m)
+            nl.store(out[i], r)
+        return out
+
+    program = lower(older(kernel, spec((4, 128, 256))), TRN2)
+    times = [program.kind_ops[k][0].opcode for k in program.kind.tolist()]
+    assert times.count("TENSOR_REDUCE") == 4 and times.count("RECIPROCAL") == 1
+
+
+@pytest.mark.parametrize(("banks", "copies"), [(4, 0), (0, 4), (2, 2)])
+def test_copies_out_of_psum_are_left_out_while_banks_last(banks, copies):
+    def kernel(a):
+        import neuronxcc.nki.isa as nisa
+        import neuronxcc.nki.language as nl
+
+        out = nl.ndarray((4, nl.par_dim(128), 1), dtype=nl.float32, buffer=nl.shared_hbm)
+        x = nl.load(a)
+        for i in nl.affine_range(4):
+            s = nisa.tensor_copy(nisa.nc_matmul(x[:, i * 128:(i + 1) * 128], x))
+            nl.store(out[i], nisa.tensor_reduce(nl.max, s, axis=1))
+        return out
+
+    program = lower(older(kernel, spec((128, 512))), TRN2.replace(**{"compiler.forward_banks": banks}))
+    names = [program.kind_ops[k][0].opcode for k in program.kind.tolist()]
+    assert names.count("COPY") == copies
+
+
+def test_nothing_is_lost_or_doubled():
+    """Every instruction of the trace belongs to one unit; products are never merged."""
+    def kernel(a):
+        import neuronxcc.nki.isa as nisa
+        import neuronxcc.nki.language as nl
+
+        out = nl.ndarray((8, nl.par_dim(128), 512), dtype=nl.float32, buffer=nl.shared_hbm)
+        for i in nl.affine_range(8):
+            x = nl.load(a)
+            p = nisa.nc_matmul(x[:, 0:128], x)
+            nl.store(out[i], nisa.tensor_scalar(p, nl.multiply, 2.0))
+        return out
+
+    trace = older(kernel, spec((128, 512)))
+    program = lower(trace, TRN2)
+    products = sum(trace.row_name(k) == "nc_matmul" for k in range(len(trace)))
+    assert np.sum([o.opcode == "MATMUL" for o in np.array(program.ops, object)[program.op]]) == 2 * products
+    written = int((program.hbm_write_bytes[program.op]).sum())
+    assert written == 8 * 128 * 512 * 4
+
+
+# ------------------------------------------------------------------------------------------------ what was never measured
+
+
+def test_predictions_say_what_they_rest_on():
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        x = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf)
+        s = nl.ndarray((128, 6), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.dma_copy(dst=x, src=a)
+        nisa.tensor_tensor(dst=x, data1=x, data2=x, op=nl.add)
+        nisa.bn_stats(dst=s, data=x)
+
+    trace = capture(kernel, spec((128, 64)), target="trn2", values=False)
+    assert [s.split(":")[0] for s in outside_calibration(trace, TRN2)] == ["nisa.bn_stats on Vector"]
+    assert any("taken over from another generation" in s for s in outside_calibration(trace, load_machine("trn3")))
