@@ -29,7 +29,7 @@ def simulate(trace: Trace, machine: Machine) -> Timeline:
     from simcore.bounds import bounds_of
 
     program = lower(trace, machine)
-    timeline = assemble(trace, machine, program, run(program, machine))
+    timeline = assemble(program.trace or trace, machine, program, run(program, machine))
     timeline.bounds.update(bounds_of(program, machine).to_dict())
     return timeline
 

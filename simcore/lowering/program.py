@@ -70,6 +70,7 @@ class Program:
     psum_write_bytes: np.ndarray
     placement: Placement
     occupancy: dict[str, tuple] = field(default_factory=dict)
+    trace: Trace | None = None      # where instructions were added (spills): the trace that trace_row speaks of
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Stream:
 
 def lower(trace: Trace, machine: Machine) -> Program:
     """Costs, addresses and dependences.  Raises CapacityError when a memory cannot hold the tiles alive at once."""
+    written = len(trace)
     trace, units, placement = _plan(trace, machine)
     kinds, kind = _kinds(trace, units)
     variant_ops = [ops_of(trace.variants[k.variant], machine, *k[1:]) for k in kinds]
@@ -111,7 +113,8 @@ def lower(trace: Trace, machine: Machine) -> Program:
         producer=producer, consumer=consumer, cause=cause, soft=soft, ops=ops, opcodes=[o.opcode for o in ops],
         dtypes=[o.dtype for o in ops], elements=np.array([o.elements for o in ops], np.int64),
         flops=np.array([o.flops for o in ops], np.int64), placement=placement,
-        occupancy=_occupancy(trace, placement, first_chip, last_chip), **table,
+        occupancy=_occupancy(trace, placement, first_chip, last_chip),
+        trace=trace if len(trace) != written else None, **table,
     )
 
 
@@ -137,7 +140,26 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
             units = by_demand(trace, *edges)
             return trace, units, place(trace, machine, units)
         except CapacityError:
-            raise e from None
+            found = _spilled(renamed, machine)
+            if found is None:
+                raise e from None
+            return found
+
+
+def _spilled(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement] | None:
+    """The kernel as written, with tiles spilled to HBM; the less room is asked for, the less the gaps between tiles hurt."""
+    from simcore.lowering.spill import spill
+
+    size = machine.sbuf.get("usable_bytes_per_partition") or machine.sbuf.bytes_per_partition
+    for share in (0.95, 0.85, 0.7, 0.5):
+        try:
+            spilled = spill(trace, int(share * size))
+            one, edges = np.arange(len(spilled)), dependences(spilled)
+            units = Units(one, one, np.ones(len(spilled), np.int64), *edges)
+            return spilled, units, place(spilled, machine, units)
+        except CapacityError:
+            continue
+    return None
 
 
 class Kind(NamedTuple):

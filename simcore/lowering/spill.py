@@ -1,0 +1,161 @@
+"""Spilling: what the older compiler does where SBUF cannot hold the tiles alive at once.
+
+The tile whose next use is farthest away goes to HBM and comes back before that use (Belady's rule); it is written out once
+for each time it changes.  That the compiler spills is documented by its metrics (`spill_save_bytes`, `spill_reload_bytes`);
+which tile it chooses is not, so the rule is inferred.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from bisect import bisect_right
+from collections import defaultdict
+
+import numpy as np
+
+from simcore.errors import CapacityError
+from simcore.isa.table import DMA, rows
+from simcore.lowering.dependences import accesses
+from simcore.tensor import Storage, layout, private_hbm, row_major, sbuf
+from simcore.trace import Operand, Trace, Variant
+
+
+def spill(trace: Trace, limit: int) -> Trace:
+    """The trace with saves and reloads, so that at most `limit` bytes per partition of tiles are alive at once.
+
+    Raises CapacityError when the tiles of one instruction alone need more.
+    """
+    return _Spiller(trace, limit).run()
+
+
+class _Spiller:
+    def __init__(self, trace: Trace, limit: int):
+        self.trace, self.limit = trace, limit
+        self.storages = list(trace.storages)
+        self.variants, self.layouts = list(trace.variants), list(trace.layouts)
+        self.known: dict[tuple, int] = {}
+        self.where = {id(lay): k for k, lay in enumerate(self.layouts)}
+        self.regions = [list(x) for x in zip(trace.region_storage.tolist(), trace.region_layout.tolist(),
+                                             trace.region_offset.tolist(), strict=True)]
+        self.columns: list[tuple[int, int, int, list[int]]] = []        # variant, site, core, regions
+        self.moved: dict[tuple[int, int], int] = {}                     # (region, storage) -> region there
+        self.now: dict[int, int] = {}                                   # tile -> storage that holds it now
+        self.saved: dict[int, int] = {}                                 # tile -> storage in HBM with its content
+        self.home: dict[int, int] = {}                                  # tile -> its storage in HBM
+        self.resident: list[dict[int, int]] = [{} for _ in range(max(1, trace.cores))]
+        self.used = [0] * max(1, trace.cores)
+
+    def run(self) -> Trace:
+        t = self.trace
+        instruction, _, writes = accesses(t)
+        stores = t.region_storage[t.access]
+        movable = np.array([s.buffer is sbuf and s.address is None and s.kind == "tile" for s in t.storages], bool)
+        self.uses: dict[int, list[int]] = defaultdict(list)
+        for i, s in zip(instruction[movable[stores]].tolist(), stores[movable[stores]].tolist(), strict=True):
+            self.uses[s].append(i)
+        number = np.zeros(len(t), np.int64)
+        starts, access, written = t.access_start.tolist(), t.access.tolist(), writes.tolist()
+        stores, can = stores.tolist(), movable.tolist()
+        for i, (variant, site, core) in enumerate(zip(t.variant.tolist(), t.site.tolist(), t.core.tolist(),
+                                                      strict=True)):
+            span = range(starts[i], starts[i + 1])
+            tiles = {stores[k] for k in span if can[stores[k]]}
+            for s in sorted(tiles):
+                self._bring(s, i, site, core, tiles)
+            number[i] = len(self.columns)
+            self.columns.append((variant, site, core, [self._region(access[k], stores[k]) for k in span]))
+            for k in span:
+                if written[k]:
+                    self.saved.pop(stores[k], None)
+            for s in tiles:
+                if self.uses[s][-1] == i:
+                    self.used[core] -= self.resident[core].pop(s)
+        return self._trace(number)
+
+    # ------------------------------------------------------------------------------ tiles in and out
+
+    def _bring(self, s: int, i: int, site: int, core: int, keep: set[int]) -> None:
+        resident = self.resident[core]
+        if s in resident:
+            return
+        need = -(-self.storages[s].bytes_per_partition // 32) * 32
+        while self.used[core] + need > self.limit:
+            others = [o for o in resident if o not in keep]
+            if not others:
+                raise CapacityError(f"SBUF is full: one instruction's tiles need more than {self.limit} bytes per "
+                                    "partition", site=self.trace.sites[site] if site >= 0 else None)
+            victim = max(others, key=lambda o: (self._next(o, i), o))
+            self.used[core] -= resident.pop(victim)
+            if victim not in self.saved:
+                if victim not in self.home:
+                    self.home[victim] = self._new(victim, private_hbm, "spill")
+                self._copy(self.home[victim], self.now.get(victim, victim), site, core)
+                self.saved[victim] = self.home[victim]
+        resident[s] = need
+        self.used[core] += need
+        if s in self.saved:
+            self.now[s] = self._new(s, sbuf, "reload")
+            self._copy(self.now[s], self.saved[s], site, core)
+
+    def _next(self, s: int, i: int) -> int:
+        uses = self.uses[s]
+        return uses[bisect_right(uses, i)] if uses[-1] > i else len(self.trace)
+
+    def _new(self, s: int, buffer, what: str) -> int:
+        old = self.trace.storages[s]
+        self.storages.append(Storage(len(self.storages), f"{old.name} ({what})", old.shape, old.dtype, buffer,
+                                     site=old.site, kind="tile", core=old.core, born=old.born))
+        return len(self.storages) - 1
+
+    def _region(self, region: int, tile: int) -> int:
+        place = self.now.get(tile, tile)
+        if place == tile:
+            return region
+        found = self.moved.get((region, place))
+        if found is None:
+            found = self.moved[region, place] = len(self.regions)
+            self.regions.append([place, *self.regions[region][1:]])
+        return found
+
+    def _copy(self, dst: int, src: int, site: int, core: int) -> None:
+        a, b = self._whole(dst), self._whole(src)
+        key = (self.regions[a][1], self.regions[b][1])
+        variant = self.known.get(key)
+        if variant is None:
+            row = rows()["dma_copy"]
+            operands = tuple(Operand(n, r, self.layouts[k]) for n, r, k in zip(("dst", "src"), "wr", key, strict=True))
+            v = Variant(row, len(self.variants), operands, {p.name: p.default for p in row.params if p.access is None},
+                        (row.index["dst"], row.index["src"]))
+            v.engine, v.resets_psum = DMA, ()
+            variant = self.known[key] = len(self.variants)
+            self.variants.append(v)
+        self.columns.append((variant, site, core, [a, b]))
+
+    def _whole(self, s: int) -> int:
+        """The region that is all of a storage."""
+        storage = self.storages[s]
+        lay = layout(storage.shape, row_major(storage.shape), storage.dtype, storage.buffer)
+        k = self.where.get(id(lay))
+        if k is None:
+            k = self.where[id(lay)] = len(self.layouts)
+            self.layouts.append(lay)
+        found = self.moved.get((-1, s))
+        if found is None:
+            found = self.moved[-1, s] = len(self.regions)
+            self.regions.append([s, k, 0])
+        return found
+
+    def _trace(self, number: np.ndarray) -> Trace:
+        t = self.trace
+        variant, site, core, regions = zip(*self.columns, strict=True)
+        counts = np.array([len(r) for r in regions], np.int64)
+        table = np.array(self.regions, np.int64)
+        return dataclasses.replace(
+            t, variants=self.variants, variant=np.array(variant, t.variant.dtype), site=np.array(site, t.site.dtype),
+            core=np.array(core, t.core.dtype), access=np.array([r for mine in regions for r in mine], t.access.dtype),
+            access_start=np.concatenate([[0], np.cumsum(counts)]).astype(t.access_start.dtype),
+            region_storage=table[:, 0].astype(t.region_storage.dtype),
+            region_layout=table[:, 1].astype(t.region_layout.dtype), region_offset=table[:, 2],
+            layouts=self.layouts, storages=self.storages,
+            order=number[t.order] if len(t.order) else t.order,
+            labels={int(number[i]): text for i, text in t.labels.items()})
