@@ -17,39 +17,39 @@ NAMES = str(Path(__file__).parent / "names")
 os.environ["PYTHONPATH"] = os.pathsep.join([NAMES, *filter(None, [os.environ.get("PYTHONPATH")])])
 activation.install()
 builtins.builtin = lambda f: f      # nki-library marks host helpers with it
-_per_rank: list = []                # the generator of the inputs of each rank, where a test has several
+_world = {"ranks": 1, "inputs": None}
 
 
 def _remember_ranks() -> None:
-    """nki-library's collective tests give each rank its own inputs, of which the runner asks for rank 0 only."""
+    """nki-library's collective tests say how many ranks there are and may give each its own inputs; the runner asks for
+    rank 0 only, so both are noted here."""
     module = sys.modules.get("test.utils.common_dataclasses")
-    generator = getattr(module, "PerRankLazyInputGenerator", None)
-    if generator is None or hasattr(generator, "_simcore"):
+    generator, settings = (getattr(module, n, None) for n in ("PerRankLazyInputGenerator", "InferenceArgs"))
+    if generator is None or settings is None or hasattr(generator, "_simcore"):
         return
-    original = generator.for_rank
+    for_rank, init = generator.for_rank, settings.__init__
 
-    def for_rank(self, rank):
-        _per_rank[:] = [self]
-        return original(self, rank)
+    def noted_for_rank(self, rank):
+        _world["inputs"] = self
+        return for_rank(self, rank)
 
-    generator.for_rank, generator._simcore = for_rank, original
+    def noted_init(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        _world["ranks"] = self.collective_ranks or 1
+
+    generator.for_rank, generator._simcore, settings.__init__ = noted_for_rank, for_rank, noted_init
 
 
 def simulate(kernel, *args, **kwargs):
-    """Run a kernel with values, in the dialect of the case, and return its arrays."""
+    """Run a kernel with values, in the dialect of the case, and return its arrays (of rank 0 where there are several)."""
     if os.environ.get("CORPUS_DIALECT") == "legacy":
         return importlib.import_module("neuronxcc.nki").simulate_kernel(kernel, *args, **kwargs)
-    if _per_rank:
-        return _first_rank(kernel, _per_rank.pop())
-    return importlib.import_module("nki").simulate(kernel)(*args, **kwargs)
-
-
-def _first_rank(kernel, generator):
+    if _world["ranks"] == 1:
+        return importlib.import_module("nki").simulate(kernel)(*args, **kwargs)
     from simcore.frontend.ranks import capture_ranks
 
-    original = type(generator)._simcore
-    groups = next(v.groups for v in original(generator, 0).values() if hasattr(v, "groups"))
-    traces = capture_ranks(kernel, lambda rank: original(generator, rank), ranks=sum(len(g) for g in groups))
+    own = _world["inputs"]
+    traces = capture_ranks(kernel, lambda rank: type(own)._simcore(own, rank) if own is not None else kwargs, _world["ranks"])
     return traces[0].outputs
 
 
