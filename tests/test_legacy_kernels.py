@@ -378,3 +378,35 @@ def test_composed_functions(name):
 
     a = np.linspace(-1.4, 1.4, 128 * 8, dtype=np.float32).reshape(128, 8)
     assert np.allclose(simcore.capture(kernel, a).outputs, getattr(np, name)(a), atol=1e-5)
+
+
+def test_loop_reduce_over_nested_loops_starts_with_the_outer_one():
+    @nki.jit
+    def kernel(a):
+        out = nl.ndarray((2, 128, 1), dtype=a.dtype, buffer=nl.shared_hbm)
+        highest = nl.ndarray((2, nl.par_dim(128), 1), dtype=a.dtype)
+        for q in nl.affine_range(2):
+            for i in nl.affine_range(3):
+                for j in nl.affine_range(2):
+                    row = nisa.tensor_reduce(nl.max, nl.load(a[q, i, j]), axis=1)
+                    highest[q] = nl.loop_reduce(row, op=np.max, loop_indices=[i, j])
+            nl.store(out[q], highest[q])
+        return out
+
+    a = data(2, 3, 2, 128, 16)
+    assert np.array_equal(simcore.capture(kernel, a).outputs[..., 0], a.max((1, 2, 4)))
+
+
+def test_an_access_by_a_tile_of_indices_reads_that_tile():
+    @nki.jit
+    def kernel(a, rows):
+        out = nl.ndarray((64, 32), dtype=a.dtype, buffer=nl.shared_hbm)
+        index = nl.load(rows[nl.arange(64)[:, None]])
+        nl.store(out, nl.load(a[index, nl.arange(32)[None, :]]))
+        return out
+
+    trace = simcore.capture(kernel, data(256, 32), np.arange(64, dtype=np.int32))
+    gather = trace.variants[trace.variant[1]]
+    assert [o.name for o in gather.operands] == ["dst", "src", "src.index"]
+    storage = trace.region_storage[trace.regions(1)[2]]
+    assert storage == trace.region_storage[trace.regions(0)[0]]

@@ -66,6 +66,10 @@ class Addresses(RowIndex):
         super().__init__(parts[0][0] if parts else None, parts[0][3] if parts else 0, limit)
         self.parts, self.gather, self.form = parts, gather, form
 
+    @property
+    def reads(self) -> tuple[Tensor, ...]:
+        return tuple(t for t, *_ in self.parts)
+
     def addresses(self, t: Tensor):
         f = self.form
         at = self.gather.offsets(self.parts) + t.offset

@@ -62,8 +62,8 @@ def loop_reduce(x, op, loop_indices, *, dtype=None, mask=None, **kwargs):
 
     x = operand(x, "x")
     rec = state.recorder
-    loops = [i.loop for i in (loop_indices if isinstance(loop_indices, tuple | list) else (loop_indices,))
-             if hasattr(i, "loop")]
+    named = loop_indices if isinstance(loop_indices, tuple | list) else (loop_indices,)
+    outermost = min((i.loop for i in named if hasattr(i, "loop")), default=None)
     kept = rec.__dict__.setdefault("loop_sums", {})
     waiting = isinstance(x, Result) and not x.ready
     if waiting:
@@ -71,6 +71,6 @@ def loop_reduce(x, op, loop_indices, *, dtype=None, mask=None, **kwargs):
     else:
         flush()
     where = calls.resolve(mask, x.shape)
-    made = LoopSum(x, to_operator(op), (state.site(rec, 2), rec.core, *loops), kept, result_dtype(dtype, x), where)
+    made = LoopSum(x, to_operator(op), (state.site(rec, 2), rec.core, outermost), kept, result_dtype(dtype, x), where)
     results.pending.append(made)
     return made

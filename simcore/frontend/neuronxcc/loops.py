@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 
 class LoopIndex(int):
-    """A loop variable.  loop is an object of this run of the loop."""
+    """A loop variable.  loop is the number of this run of the loop: of two nested runs the outer one has the smaller."""
 
-    loop: object
+    loop: int
+
+
+_runs = itertools.count()
 
 
 class _Loop:
@@ -18,7 +22,7 @@ class _Loop:
         self.items = items
 
     def __iter__(self) -> Iterator[LoopIndex]:
-        run = object()
+        run = next(_runs)
         for i in self.items:
             index = LoopIndex(i)
             index.loop = run
