@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from simcore.errors import UsageError
+from simcore.files import replacing
 from simcore.machine import Machine
 from simcore.timeline import ENGINES, Timeline
 
@@ -261,8 +262,14 @@ def from_cases(observations: Sequence[Observation], settings: Sequence[Any], bas
         raise UsageError("no measured launch could be run; name the folder of checkouts with --refs")
 
     def pair(rows: Sequence[Observation], s: Any) -> float:
-        extra = [o.measured_us - o.span_us[s] - base_us for o in rows if o.cores > 1 and o.measured_us < 150]
-        return max(0.0, float(np.median(extra))) if extra else 0.0
+        """What minimises the error of the launches of two cores: the median of what they lack, weighted by 1 / measured."""
+        two = sorted((o.measured_us - o.span_us[s] - base_us, 1 / o.measured_us) for o in rows if o.cores > 1)
+        half, total = sum(w for _, w in two) / 2, 0.0
+        for extra, weight in two:
+            total += weight
+            if total >= half:
+                return max(0.0, extra)
+        return 0.0
 
     def error(rows: Sequence[Observation], s: Any, p: float) -> float:
         return float(np.mean([abs(o.span_us[s] + base_us + (p if o.cores > 1 else 0) - o.measured_us) / o.measured_us
@@ -298,8 +305,6 @@ def write_fitted(path: Path, lines: Sequence[str]) -> None:
     """Replace the [fitted] part of a machine TOML, or add one; the rest of the file stays as it is."""
     text = path.read_text(encoding="utf-8")
     head = text.split("\n# What `simcore calibrate` found.")[0].split("\n[fitted]")[0].rstrip()
-    part = path.with_name(path.name + ".part")
-    part.write_text(head + "\n\n# What `simcore calibrate` found.  These numbers take the place of "
-                           "those above.\n[fitted]\n"
-                    + "\n".join(lines) + "\n", encoding="utf-8")
-    part.replace(path)
+    found = "# What `simcore calibrate` found.  These numbers take the place of those above.\n[fitted]\n"
+    with replacing(path) as part:
+        part.write_text(f"{head}\n\n{found}" + "\n".join(lines) + "\n", encoding="utf-8")
