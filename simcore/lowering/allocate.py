@@ -22,15 +22,17 @@ ALIGN = 32
 
 
 class Arena:
-    """Free intervals of a memory, taken in rotation."""
+    """Free intervals of a memory, taken in rotation; packed: small tiles from the bottom, large ones from the top."""
 
-    def __init__(self, size: int):
-        self.size = size
+    def __init__(self, size: int, packed: bool = False):
+        self.size, self.packed = size, packed
         self.free: list[tuple[int, int]] = [(0, size)]
         self.at = 0
 
     def take(self, size: int) -> int | None:
         """The first free place of `size` at or after the last one taken, else the first free place, else None."""
+        if self.packed:
+            return self._pack(size)
         fallback = None
         for i, (a, b) in enumerate(self.free):
             start = max(a, self.at)
@@ -41,6 +43,14 @@ class Arena:
         if fallback is None:
             return None
         return self._cut(fallback, self.free[fallback][0], size)
+
+    def _pack(self, size: int) -> int | None:
+        large = size * 32 >= self.size
+        fits = [i for i, (a, b) in enumerate(self.free) if b - a >= size]
+        if not fits:
+            return None
+        i = fits[-1] if large else fits[0]
+        return self._cut(i, self.free[i][1] - size if large else self.free[i][0], size)
 
     def _cut(self, i: int, start: int, size: int) -> int:
         a, b = self.free[i]
@@ -80,8 +90,11 @@ class Placement:
         self.before: list[tuple[int, int]] = []
 
 
-def place(trace: Trace, machine: Machine, units: Units) -> Placement:
-    """Give every on-chip tile an address.  Raises CapacityError, naming what fills the memory, when it does not fit."""
+def place(trace: Trace, machine: Machine, units: Units, *, packed: bool = False) -> Placement:
+    """Give every on-chip tile an address.  Raises CapacityError, naming what fills the memory, when it does not fit.
+
+    packed leaves large gaps together in SBUF instead of using all of it in turn.
+    """
     placement = Placement(len(trace.storages))
     at = units.unit[np.repeat(np.arange(len(trace)), np.diff(trace.access_start))]
     storage = trace.region_storage[trace.access]
@@ -94,7 +107,8 @@ def place(trace: Trace, machine: Machine, units: Units) -> Placement:
         placement.born[dropped] = placement.died[dropped] = -1
     for core in range(max(1, trace.cores)):
         for buffer in (sbuf, psum):
-            _place_memory(trace, machine, placement, buffer, core, units.bundles if buffer is psum else [])
+            bundles = units.bundles if buffer is psum else []
+            _place_memory(trace, machine, placement, buffer, core, bundles, packed and buffer is sbuf)
     return placement
 
 
@@ -105,7 +119,8 @@ def _capacity(machine: Machine, buffer) -> tuple[int, int]:
     return machine.sbuf.get("usable_bytes_per_partition") or machine.sbuf.bytes_per_partition, ALIGN
 
 
-def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: int, bundles: list[list[int]]) -> None:
+def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: int, bundles: list[list[int]],
+                  packed: bool) -> None:
     size, grain = _capacity(machine, buffer)
     tiles = [s for s in trace.storages if s.buffer is buffer and s.core == core and p.born[s.id] >= 0]
     followers: dict[int, list[int]] = {}                         # tiles that share the place of another
@@ -116,7 +131,7 @@ def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: in
     inside = {i for rest in followers.values() for i in rest}
     tiles = [s for s in tiles if s.id not in inside]
     tiles.sort(key=lambda s: (p.born[s.id], s.id))
-    arena = Arena(size)
+    arena = Arena(size, packed)
     alive: list[tuple[int, int, int, int]] = []                  # (died, id, address, size)
     held = _Occupants()
     for s in tiles:

@@ -147,16 +147,16 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
 
 
 def _spilled(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement] | None:
-    """The kernel as written, with tiles spilled to HBM; the less room is asked for, the less the gaps between tiles hurt."""
+    """The kernel as written, with tiles spilled to HBM; using less of SBUF leaves room for gaps."""
     from simcore.lowering.spill import spill
 
     size = machine.sbuf.get("usable_bytes_per_partition") or machine.sbuf.bytes_per_partition
-    for share in (0.95, 0.85, 0.7, 0.5):
+    for share in (0.95, 0.8, 0.6):
         try:
             spilled = spill(trace, int(share * size))
             one, edges = np.arange(len(spilled)), dependences(spilled)
             units = Units(one, one, np.ones(len(spilled), np.int64), *edges)
-            return spilled, units, place(spilled, machine, units)
+            return spilled, units, place(spilled, machine, units, packed=True)
         except CapacityError:
             continue
     return None

@@ -1,8 +1,8 @@
 """Spilling: what the older compiler does where SBUF cannot hold the tiles alive at once.
 
-The tile whose next use is farthest away goes to HBM and comes back before that use (Belady's rule); it is written out once
-for each time it changes.  That the compiler spills is documented by its metrics (`spill_save_bytes`, `spill_reload_bytes`);
-which tile it chooses is not, so the rule is inferred.
+The tile whose next use is farthest away goes to HBM and comes back before that use (Belady's rule); it is written out
+once for each time it changes.  That the compiler spills is documented by its metrics (`spill_save_bytes`,
+`spill_reload_bytes`); which tile it chooses is not, so the rule is inferred.
 """
 
 from __future__ import annotations

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 from simcore.frontend import launch as cap
 from simcore.frontend import state
 from simcore.frontend.jit import Kernel, Launch
+from simcore.frontend.measured import BenchmarkResult
 from simcore.frontend.neuronxcc import results
 from simcore.frontend.neuronxcc import tile as tiles
 from simcore.frontend.neuronxcc.grid import GridDim
@@ -46,15 +47,20 @@ def translated(function: Callable) -> Callable:
 
 
 def grid_of(grid: Any) -> Launch:
-    """Grid entries multiply out; `nl.nc(n)` says how many physical cores share the programs."""
+    """Grid entries multiply out; `nl.nc(n)` says how many physical cores share the programs, and which runs which."""
     if grid is None or isinstance(grid, Launch):
         return grid or Launch()
     entries = grid if isinstance(grid, tuple | list) else (grid,)
-    cores = 1
-    for e in entries:
-        if isinstance(e, GridDim):
-            cores *= e.cores
-    return Launch(tuple(int(e) for e in entries), cores, True)
+    cores = math.prod(e.cores for e in entries if isinstance(e, GridDim))
+
+    def core_of(index: tuple[int, ...]) -> int:
+        found = 0
+        for i, e in zip(index, entries, strict=True):
+            if isinstance(e, GridDim):
+                found = found * e.cores + e.core(i)
+        return found
+
+    return Launch(tuple(int(e) for e in entries), cores, True, core_of)
 
 
 class LegacyKernel(Kernel):
@@ -91,39 +97,6 @@ def simulate_kernel(kernel, *args, **kwargs):
 
 
 # ---------------------------------------------------------------------------------------- measured runs
-
-
-class Latency:
-    """`benchmark_result.nc_latency`: the predicted latency, the same at every percentile.  simulated is True."""
-
-    simulated = True
-
-    def __init__(self, trace, target: str):
-        self._trace, self._target = trace, target
-
-    @cached_property
-    def microseconds(self) -> float:
-        """The simulated time of the launch."""
-        from simcore.machine import load_machine
-        from simcore.schedule import simulate
-
-        return simulate(self._trace, load_machine(self._target)).end_ps / 1e6
-
-    def get_latency_percentile(self, percentile) -> float:
-        """Microseconds.  Predicted by simcore, not measured."""
-        return self.microseconds
-
-    def __repr__(self) -> str:
-        return f"<predicted latency {self.microseconds:.2f} us, simulated>"
-
-
-class BenchmarkResult:
-    """What `kernel.benchmark_result` gives after a run; `nc_latency` is predicted (simulated is True)."""
-
-    simulated = True
-
-    def __init__(self, trace, target: str):
-        self.nc_latency = Latency(trace, target)
 
 
 class MeasuredKernel(LegacyKernel):

@@ -35,6 +35,7 @@ from simcore.tensor import MemoryRegion, private_hbm, psum, sbuf, shared_hbm, to
 from simcore.tensor import Tensor as NkiTensor  # noqa: F401
 
 hbm = private_hbm
+_range = range
 bool = bool_
 tile_size = TileSize(session)
 constants = tile_size
@@ -68,10 +69,27 @@ def ndarray(shape, dtype, buffer=sbuf, name=None, address=None, **ignored):
 
 def affine_range(start, stop=None, step=1, **ignored):
     """A plain unrolled loop, as are sequential_range and static_range."""
-    return range(int(start)) if stop is None else range(int(start), int(stop), int(step))
+    return _range(int(start)) if stop is None else _range(int(start), int(stop), int(step))
 
 
 sequential_range = static_range = affine_range
+
+
+class _ParDim:
+    """`nl.par_dim(128)` or `nl.par_dim[128]`, of the older dialect: the size itself, as dimension 0 is the partition."""
+
+    def __call__(self, size: int) -> int:
+        return size
+
+    __getitem__ = __call__
+
+
+par_dim = _ParDim()
+
+
+def cast(x, dtype):
+    """A new tile with the values of x in another dtype (a name of the first releases)."""
+    return _functions.copy(x, dtype)
 
 
 def program_id(axis=0):
@@ -126,3 +144,5 @@ def __getattr__(name: str):
     raise AttributeError("nki.language has no "
                          f"{name!r}.{nearest(name, [n for n in globals() if not n.startswith('_')])}")
 
+
+range = _range  # noqa: A001    kernels of the first releases write nl.range

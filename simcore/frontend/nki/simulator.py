@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 
 from simcore.frontend import launch as cap
-from simcore.frontend.jit import Kernel, Launch, jit, unwrap
+from simcore.frontend import state
+from simcore.frontend.jit import Kernel, Launch, unwrap
+from simcore.frontend.measured import BenchmarkResult
 
 
 def simulate(kernel):
@@ -31,11 +33,39 @@ def simulate_kernel(func, args=(), kwargs=None, lnc=None):
     return simulate(func[lnc] if lnc and lnc > 1 and isinstance(func, Kernel) else func)(*args, **(kwargs or {}))
 
 
+class MeasuredKernel(Kernel):
+    """A kernel under benchmark, profile or baremetal: `benchmark_result` has the predicted latency of its last run."""
+
+    benchmark_result: BenchmarkResult | None = None
+    owner: MeasuredKernel | None = None
+
+    def __getitem__(self, grid) -> MeasuredKernel:
+        kernel = MeasuredKernel(self.function, grid, **self.options)
+        kernel.owner = self
+        return kernel
+
+    def __call__(self, *args, **kwargs):
+        if state.recorder is not None:
+            return super().__call__(*args, **kwargs)
+        settings = cap.session()
+
+        def keep(trace):
+            self.benchmark_result = BenchmarkResult(trace, settings.target)
+            if self.owner is not None:
+                self.owner.benchmark_result = self.benchmark_result
+            if settings.on_trace is not None:
+                settings.on_trace(trace)
+
+        with cap.use_session(cap.Session(settings.target, settings.values, settings.lnc, keep)):
+            return super().__call__(*args, **kwargs)
+
+
 def _runner(function=None, **options):
     """Decorators that run on a device; here they run in simulation, and what they would save is not written."""
     if function is None:
         return functools.partial(_runner, **options)
-    return jit(function)
+    plain, grid = unwrap(function)
+    return MeasuredKernel(plain, grid)
 
 
 benchmark = baremetal = profile = trace = _runner
