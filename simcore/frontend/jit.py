@@ -19,6 +19,7 @@ class Launch:
     grid: tuple[int, ...] = (1,)
     cores: int = 1
     given: bool = False
+    core_of: Callable[[tuple[int, ...]], int] | None = None      # index of a program -> its core; None: in turns
 
     @property
     def programs(self) -> int:

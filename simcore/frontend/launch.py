@@ -129,7 +129,7 @@ def record(function: Callable, args: tuple, kwargs: dict, launch) -> Trace:
     try:
         try:
             given, named = inputs.positional(function, args), inputs.convert(kwargs)
-            rec.programs = Programs(rec, launch.grid, launch.cores)
+            rec.programs = Programs(rec, launch.grid, launch.cores, launch.core_of)
             with single_threaded_blas(), _no_cycles():
                 results = rec.programs.run(lambda: function(*given, **named))
         except SimcoreError as e:

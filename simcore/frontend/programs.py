@@ -36,12 +36,13 @@ class Program:
 class Programs:
     """Runs a function once per program of a grid.  grid is a tuple of sizes, cores how many physical cores share it."""
 
-    def __init__(self, rec: Recorder, grid: tuple[int, ...], cores: int):
+    def __init__(self, rec: Recorder, grid: tuple[int, ...], cores: int, core_of: Callable | None = None):
         self.rec, self.grid, self.cores = rec, grid, cores
         total = 1
         for n in grid:
             total *= n
-        self.programs = [Program(i, _unravel(i, grid), i % cores if cores > 1 else 0) for i in range(total)]
+        indices = [_unravel(i, grid) for i in range(total)]
+        self.programs = [Program(i, index, core_of(index) if core_of else i % cores) for i, index in enumerate(indices)]
         self.current = self.programs[0]
         self.back = threading.Semaphore(0)
         self.meetings: dict[Any, dict[int, Any]] = {}
