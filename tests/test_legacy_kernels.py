@@ -420,3 +420,13 @@ def test_physical_cores_of_programs(grid, cores):
         nl.load(a)
 
     assert simcore.capture(kernel[grid], data(128, 8)).core.tolist() == cores
+
+
+def test_a_function_without_a_decorator_is_a_kernel_too():
+    def kernel(a):
+        out = nl.ndarray(a.shape, dtype=a.dtype, buffer=nl.shared_hbm)
+        nl.store(out, nl.load(a) + 1.0)
+        return out
+
+    a = data(64, 8)
+    assert np.allclose(simcore.capture(kernel, a).outputs, a + 1)

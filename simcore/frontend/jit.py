@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,4 +94,14 @@ def unwrap(kernel: Callable) -> tuple[Callable, Any]:
     """The plain function of a kernel, and the grid it was subscripted with."""
     if isinstance(kernel, Kernel):
         return kernel.function, kernel.grid if kernel.grid is not None else kernel.options.get("grid")
+    if _older_dialect(kernel):
+        from simcore.frontend.neuronxcc.kernel import translated
+
+        return translated(kernel), None
     return kernel, None
+
+
+def _older_dialect(function: Callable) -> bool:
+    """Is this a plain function of a file that imports `neuronxcc`?"""
+    names = getattr(function, "__globals__", {}).values()
+    return any(getattr(v, "__name__", "").startswith("simcore.frontend.neuronxcc") for v in names if inspect.ismodule(v))
