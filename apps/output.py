@@ -1,11 +1,10 @@
-"""Standard output is data, standard error is narration; files appear whole or not at all."""
+"""Standard output is data, standard error is narration."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 from rich.console import Console
 
 from simcore import format
-from simcore.errors import FileError
 
 PIPE_COLUMNS = 160
 
@@ -68,28 +66,6 @@ def working(message: str, count: Callable[[], int] = int) -> Iterator[None]:
     with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
         progress.add_task(message, total=None, note=_Count(count))
         yield
-
-
-def check_writable(path: Path) -> None:
-    """Before the work, not after it: can a file appear here?  Raises FileError."""
-    if not path.parent.is_dir():
-        raise FileError(f"cannot write {path}: there is no folder {path.parent}")
-    if path.is_dir():
-        raise FileError(f"cannot write {path}: it is a folder")
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Gives a path to write to, beside `path` and with its suffix; moves it into place when all went well."""
-    check_writable(path)
-    try:
-        folder = tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent)
-    except OSError as e:
-        raise FileError(f"cannot write {path}: {e.strerror}") from None
-    with folder:
-        part = Path(folder.name) / path.name
-        yield part
-        part.replace(path)
 
 
 def numbered(path: Path, count: int) -> list[Path]:

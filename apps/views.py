@@ -7,8 +7,9 @@ from typing import Any
 
 from simcore.apps.load import load
 from simcore.apps.options import Sources
-from simcore.apps.output import check_writable, narrate, numbered, replacing, working
+from simcore.apps.output import narrate, numbered, working
 from simcore.errors import UsageError
+from simcore.files import check_writable, replacing
 from simcore.viz import VIEWS
 
 

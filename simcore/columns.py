@@ -17,6 +17,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 
 from simcore.errors import FileError
+from simcore.files import replacing
 
 _DTYPES = {
     "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64, "f64": np.float64, "bool": np.bool_,
@@ -98,20 +99,14 @@ def write_bundle(path: str | Path, header: dict[str, Any], arrays: dict[str, np.
     """Write a header and arrays as one zip of JSON and .npy members.
 
     The same content gives the same bytes: members are sorted and carry no time.
-    The file appears whole or not at all (written beside, then renamed).
+    The file appears whole or not at all.  Raises FileError where it cannot be written.
     """
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z:
-            _member(z, "header.json", json.dumps(header, sort_keys=True, ensure_ascii=False).encode())
-            for name in sorted(arrays):
-                buffer = io.BytesIO()
-                np.lib.format.write_array(buffer, np.ascontiguousarray(arrays[name]), allow_pickle=False)
-                _member(z, name + ".npy", buffer.getvalue())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z:
+        _member(z, "header.json", json.dumps(header, sort_keys=True, ensure_ascii=False).encode())
+        for name in sorted(arrays):
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+            _member(z, name + ".npy", buffer.getvalue())
 
 
 def _member(z: zipfile.ZipFile, name: str, data: bytes) -> None:

@@ -14,9 +14,10 @@ from simcore.apps.arguments import parse
 from simcore.apps.cli import _split
 from simcore.apps.commands import COMMANDS
 from simcore.apps.options import window_ps
-from simcore.apps.output import numbered, replacing
+from simcore.apps.output import numbered
 from simcore.budget import picoseconds
 from simcore.errors import UsageError
+from simcore.files import replacing
 from simcore.timeline import Timeline
 
 TWICE = """\

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from simcore.analysis import span_ps
+from simcore.files import replacing
 from simcore.profile.counters import derived_counters
 from simcore.timeline import CAUSES, ENGINES, MEMORIES, Timeline
 from simcore.viz.perfetto_proto import Argument, Trace, Track
@@ -29,17 +30,12 @@ def write(timelines: Timeline | Sequence[Timeline], output: str | Path, *, flows
     if isinstance(timelines, Timeline):
         timelines = [timelines]
     output = Path(output)
-    part = output.with_name(output.name + ".part")
-    try:
-        with open(part, "wb") as raw:
-            if output.suffix == ".gz":
-                with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as packed:
-                    _write_all(packed, timelines, flows)
-            else:
-                _write_all(raw, timelines, flows)
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(output) as part, open(part, "wb") as raw:
+        if output.suffix == ".gz":
+            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as packed:
+                _write_all(packed, timelines, flows)
+        else:
+            _write_all(raw, timelines, flows)
     return output
 
 

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from simcore.errors import UsageError
+from simcore.files import replacing
 from simcore.viz import palette
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -65,12 +66,5 @@ def save(fig: Figure, output: str | Path, theme: palette.Theme = "light", dpi: i
         raise UsageError(f"cannot write {path}: a picture ends in {', '.join(SUFFIXES)}")
     if not path.parent.is_dir():
         raise UsageError(f"cannot write {path}: the folder {path.parent} does not exist")
-    part = path.with_name(path.name + ".part")
-    try:
-        with mpl.rc_context(params(theme)):
-            fig.savefig(part, format=suffix[1:], dpi=dpi, metadata=_METADATA[suffix])
-        part.replace(path)
-    except OSError as e:
-        raise UsageError(f"cannot write {path}: {e.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part, mpl.rc_context(params(theme)):
+        fig.savefig(part, format=suffix[1:], dpi=dpi, metadata=_METADATA[suffix])

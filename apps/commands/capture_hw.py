@@ -12,7 +12,8 @@ def capture_hw(sources: Sources, output: Output = None) -> None:
     """Run a script on the chip under the vendor's profiler and pack profile, versions and shapes into one bundle."""
     from simcore.apps.hardware.bundle import SUFFIX
     from simcore.apps.hardware.record import record
-    from simcore.apps.output import check_writable, narrate
+    from simcore.apps.output import narrate
+    from simcore.files import check_writable
 
     [file] = sources.files
     output = output or Path(f"{file.stem}{SUFFIX}")

@@ -32,8 +32,9 @@ def explain(
 ) -> None:
     """Say why a run is not faster: bounds, critical path, stalls, and what each change would save."""
     from simcore.apps.load import load
-    from simcore.apps.output import check_writable, data, narrate, replacing, working
+    from simcore.apps.output import data, narrate, working
     from simcore.explain import explain as analyse
+    from simcore.files import check_writable, replacing
     from simcore.viz import explain as views
 
     if output is not None:

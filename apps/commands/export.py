@@ -26,7 +26,8 @@ def export(
 ) -> None:
     """Write a run as the vendor's profiler would, so that scripts and SQL made for profiles work on it."""
     from simcore.apps.load import load
-    from simcore.apps.output import narrate, numbered, replacing, working
+    from simcore.apps.output import narrate, numbered, working
+    from simcore.files import replacing
     from simcore.profile.parquet_write import write_parquet
     from simcore.profile.summary_files import write_summary_json
 

@@ -18,8 +18,9 @@ def run(
 ) -> None:
     """Run a kernel script and print each launch's summary; -o saves the run."""
     from simcore.apps.load import load
-    from simcore.apps.output import check_writable, data, narrate, numbered
+    from simcore.apps.output import data, narrate, numbered
     from simcore.errors import UsageError
+    from simcore.files import check_writable
     from simcore.viz import VIEWS
 
     if output is not None:

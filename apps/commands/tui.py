@@ -51,7 +51,8 @@ def show(timelines: list[Timeline]) -> None:
 
 def _write_frame(sources: Sources, output: Path, size: tuple[int, int], keys: list[str]) -> None:
     from simcore.apps.load import load
-    from simcore.apps.output import check_writable, narrate, replacing, working
+    from simcore.apps.output import narrate, working
+    from simcore.files import check_writable, replacing
     from simcore.viz.tui.export import frame
 
     if output.suffix != ".svg":

@@ -22,12 +22,13 @@ def validate(
     """Compare predictions with every public measurement that can be run: by family, by rank, by instruction."""
     from rich.table import Table
 
-    from simcore.apps.output import check_writable, data, narrate, working
+    from simcore.apps.output import data, narrate, working
     from simcore.apps.validate.cases import load_cases, missing
     from simcore.apps.validate.predict import predict_all
     from simcore.apps.validate.profiles import compare_profiles, wape
     from simcore.apps.validate.statistics import families, mape, signs
     from simcore.errors import UsageError
+    from simcore.files import check_writable, replacing
 
     if not refs.is_dir():
         raise UsageError(f"{refs} is not a folder; clone the repositories named in docs/accuracy.md "
@@ -73,6 +74,7 @@ def validate(
         for p in shown:
             pictures[p.name] = f"img/accuracy-{p.name}.png"
             lanes(p, out.parent / pictures[p.name])
-        out.write_text(markdown(results, shown, pictures, f"simcore validate --refs REFS --profiles PROFILES -o {out}"),
-                       encoding="utf-8")
+        text = markdown(results, shown, pictures, f"simcore validate --refs REFS --profiles PROFILES -o {out}")
+        with replacing(out) as part:
+            part.write_text(text, encoding="utf-8")
         narrate(f"wrote {out}")

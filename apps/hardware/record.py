@@ -9,8 +9,9 @@ from pathlib import Path
 
 from simcore.apps.hardware import bundle, capture
 from simcore.apps.options import Sources
-from simcore.apps.output import narrate, replacing
+from simcore.apps.output import narrate
 from simcore.errors import FileError, SimcoreError, UsageError
+from simcore.files import replacing
 
 
 def record(sources: Sources, output: Path, host: capture.Host = capture.Host()) -> None:  # noqa: B008  a constant

@@ -13,6 +13,7 @@ from typing import Any
 from simcore import format
 from simcore.apps.qwen3.predict import Prediction
 from simcore.errors import FileError
+from simcore.files import replacing
 from simcore.summary import Table
 
 FORMAT = "simcore-qwen3-bundle"
@@ -59,16 +60,9 @@ def statistics_of(latency_s: Sequence[float], batch: int = 1) -> dict[str, float
 
 
 def write(bundle: Bundle, path: str | Path) -> None:
-    path = Path(path)
     data = {"format": FORMAT, "version": VERSION, **asdict(bundle), "statistics": bundle.statistics}
-    part = path.with_name(path.name + ".part")
-    try:
+    with replacing(path) as part:
         part.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as e:
-        raise FileError(f"cannot write {path}: {e.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read(path: str | Path) -> Bundle:

@@ -230,7 +230,7 @@ def _attentions(given: str, decode: bool) -> tuple[str, ...]:
 
 def _check_pictures(*paths: Path | None) -> None:
     """Before the work, not after it."""
-    from simcore.apps.output import check_writable
+    from simcore.files import check_writable
     from simcore.viz.style import SUFFIXES
 
     for path in paths:

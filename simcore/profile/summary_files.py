@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from simcore.errors import FileError
+from simcore.files import replacing
 from simcore.profile import vendor
 from simcore.profile.files import clean, open_text, sentences
 from simcore.profile.metrics import summary_metrics
@@ -86,15 +87,10 @@ def _partial(path: Path, model: str, metrics: dict, kind: str, models: int) -> T
 
 def write_summary_json(timeline: Timeline, path: str | Path) -> None:
     """Write the metrics as the vendor's summary-json: one model, `n_` and 40 hex digits of the name."""
-    path = Path(path)
     metrics = metrics_of(timeline)
     model = "n_" + hashlib.sha1(timeline.name.encode(), usedforsecurity=False).hexdigest()
-    part = path.with_name(path.name + ".part")
-    try:
+    with replacing(path) as part:
         part.write_text(json.dumps({model: metrics}, indent=1, sort_keys=True, allow_nan=False) + "\n")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def metrics_of(timeline: Timeline) -> dict[str, Any]:

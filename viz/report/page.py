@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from simcore.errors import MachineError, SimcoreError, UsageError
+from simcore.files import replacing
 from simcore.roofline import rooflines
 from simcore.timeline import Timeline
 from simcore.viz import palette
@@ -23,15 +24,8 @@ def write(timeline: Timeline | Iterable[Timeline], output: str | Path, *, title:
     timelines = [timeline] if isinstance(timeline, Timeline) else list(timeline)
     if len(timelines) != 1:
         raise UsageError(f"a report shows one run, {len(timelines)} were given")
-    path = Path(output)
-    part = path.with_name(path.name + ".part")
-    try:
+    with replacing(output) as part:
         part.write_text(render(timelines[0], title), encoding="utf-8", newline="\n")
-        part.replace(path)
-    except OSError as e:
-        raise UsageError(f"cannot write {path}: {e.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def render(timeline: Timeline, title: str | None = None) -> str:
