@@ -24,8 +24,10 @@ def run_corpus(tmp_path, *options) -> list[dict]:
     if corpus is None or refs is None:
         pytest.skip("needs the folders named by SIMCORE_CORPUS and SIMCORE_REFS")
     out = tmp_path / "cases.json"
-    subprocess.run([sys.executable, str(corpus / "run_corpus.py"), "--refs", str(refs), "--jobs", "2", "--json", str(out),
-                    "--adapter", f"{TOOLS / 'corpus_adapter.py'}:simulate", *options], capture_output=True, check=False, cwd=ROOT)
+    subprocess.run([sys.executable, str(corpus / "run_corpus.py"), "--refs", str(refs), "--jobs", "2", "--json",
+                    str(out),
+                    "--adapter", f"{TOOLS / 'corpus_adapter.py'}:simulate", *options], capture_output=True, check=False,
+                   cwd=ROOT)
     return json.loads(out.read_text(encoding="utf-8"))
 
 
@@ -46,8 +48,10 @@ def test_nki_library_in_its_simulation_mode(file, tmp_path):
     path = os.pathsep.join([str(TOOLS / "names"), str(root), str(root / "src")])
     env = dict(os.environ, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1", OMP_NUM_THREADS="1", SIMCORE_SAMPLE="4")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "simcore_nkilib", "-p", "no:cacheprovider", "-q", "--test-mode=simulation",
-         "-c", str(root / "test" / "pytest.ini"), "--rootdir", str(root), "-o", f"artifacts_dir={tmp_path / 'artifacts'}",
+        [sys.executable, "-m", "pytest", "-p", "simcore_nkilib", "-p", "no:cacheprovider", "-q",
+         "--test-mode=simulation",
+         "-c", str(root / "test" / "pytest.ini"), "--rootdir", str(root), "-o",
+         f"artifacts_dir={tmp_path / 'artifacts'}",
          "--output-directory", str(tmp_path / "out"), str(Path("test/integration/nkilib") / file)],
         cwd=root, env=env, capture_output=True, text=True, check=False)
     last = done.stdout.strip().splitlines()[-1]

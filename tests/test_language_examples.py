@@ -105,4 +105,5 @@ def test_example(kernels, name):
             np.testing.assert_array_equal(values[16 * group].astype(np.float32), np.sort(flat)[-8:])
             np.testing.assert_array_equal(flat[index[16 * group]], np.sort(flat)[-8:])
         return
-    close(got[::16] if name == "nonzero_with_count_kernel" else got.astype(np.float32), want().astype(np.float32), tol=1e-4)
+    close(got[::16] if name == "nonzero_with_count_kernel" else got.astype(np.float32), want().astype(np.float32),
+          tol=1e-4)

@@ -37,9 +37,11 @@ CASES = {
     "all_reduce": (lambda s, d: nccl.all_reduce(s, d, ALL, nl.add), (8, 4), lambda r: X.sum(0)),
     "maximum": (lambda s, d: nccl.all_reduce(s, d, ALL, nl.maximum), (8, 4), lambda r: X.max(0)),
     "all_gather": (lambda s, d: nccl.all_gather(s, d, ALL, 0), (32, 4), lambda r: X.reshape(32, 4)),
-    "reduce_scatter": (lambda s, d: nccl.reduce_scatter(s, d, ALL, 0, nl.add), (2, 4), lambda r: X.sum(0)[2 * r:2 * r + 2]),
+    "reduce_scatter": (lambda s, d: nccl.reduce_scatter(s, d, ALL, 0, nl.add), (2, 4),
+                       lambda r: X.sum(0)[2 * r:2 * r + 2]),
     "all_to_all": (lambda s, d: nccl.all_to_all(s, d, ALL, 0), (8, 4), lambda r: X[:, 2 * r:2 * r + 2].reshape(8, 4)),
-    "permute": (lambda s, d: nccl.collective_permute(s, d, [(0, 2), (2, 0), (1, 3), (3, 1)]), (8, 4), lambda r: X[(r + 2) % 4]),
+    "permute": (lambda s, d: nccl.collective_permute(s, d, [(0, 2), (2, 0), (1, 3), (3, 1)]), (8, 4),
+                lambda r: X[(r + 2) % 4]),
     "ring": (lambda s, d: nccl.collective_permute_implicit([s], [d], ALL), (8, 4), lambda r: X[r - 1]),
     "ring reduce": (lambda s, d: nccl.collective_permute_implicit_reduce([s], [s], [d], ALL, nl.add), (8, 4),
                     lambda r: 2 * X[r - 1]),
@@ -80,7 +82,8 @@ def test_tiles_in_sbuf_along_the_free_dimension_on_two_cores():
 def test_ring_rank_and_own_rank():
     def kernel(a):
         out = nl.ndarray((1, 2), nl.int32, nl.shared_hbm)
-        for i, register in enumerate((nccl.rank_id(), nccl.collective_permute_implicit_current_processing_rank_id(1, ALL))):
+        for i, register in enumerate((nccl.rank_id(),
+                                      nccl.collective_permute_implicit_current_processing_rank_id(1, ALL))):
             t = nl.ndarray((1, 1), nl.int32)
             nisa.register_store(t, register)
             nisa.dma_copy(dst=out[:, i:i + 1], src=t)
@@ -97,7 +100,8 @@ def test_all_to_all_v_moves_what_the_metadata_says():
         nccl.all_to_all_v([a], [out], ALL, metadata)
         return out, metadata
 
-    inputs = [(X[r].reshape(-1), np.stack([counts[r], np.arange(4) * 4, np.zeros(4)]).astype(np.uint32)) for r in range(RANKS)]
+    inputs = [(X[r].reshape(-1), np.stack([counts[r], np.arange(4) * 4, np.zeros(4)]).astype(np.uint32))
+              for r in range(RANKS)]
     for rank, trace in enumerate(capture_ranks(kernel, inputs)):
         out, metadata = trace.outputs
         want = np.zeros((4, 4), np.float32)

@@ -412,7 +412,8 @@ def test_an_access_by_a_tile_of_indices_reads_that_tile():
     assert storage == trace.region_storage[trace.regions(0)[0]]
 
 
-@pytest.mark.parametrize("grid, cores", [((4, 2), [0] * 8), ((nl.nc(2) * 2, 2), [0, 0, 0, 0, 1, 1, 1, 1]), ((2 * nl.nc(2), 2), [0, 0, 1, 1] * 2)])
+@pytest.mark.parametrize("grid, cores", [((4, 2), [0] * 8), ((nl.nc(2) * 2, 2), [0, 0, 0, 0, 1, 1, 1, 1]),
+                                         ((2 * nl.nc(2), 2), [0, 0, 1, 1] * 2)])
 def test_physical_cores_of_programs(grid, cores):
     """As the vendor's example says: nc(2) * 2 puts the first half on core 0, 2 * nc(2) deals in turns."""
     @nki.jit

@@ -177,7 +177,7 @@ def test_nothing_is_lost_or_doubled():
     assert written == 8 * 128 * 512 * 4
 
 
-# ------------------------------------------------------------------------------------------------ what was never measured
+# ---------------------------------------------------------------------------------------------- what was never measured
 
 
 def test_predictions_say_what_they_rest_on():

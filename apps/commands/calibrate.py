@@ -69,7 +69,8 @@ def _from_cases(machine, target: str, refs: Path, families: tuple[str, ...], job
     best = from_cases(rows, settings, machine.kernel.device_fixed_ns / 1000, machine.compiler.reorder_window)
     what = f"{len(rows)} measured kernels ({', '.join(families)})"
     kept = best["setting"] == machine.compiler.reorder_window
-    residual = (f"MAPE {best['error']:.1f} %; families left out {best['current_cross_validated']:.1f} % with the window in use, "
+    residual = (f"MAPE {best['error']:.1f} %; families left out {best['current_cross_validated']:.1f} % "
+                "with the window in use, "
                 f"{best['cross_validated']:.1f} % when it is chosen without them: {'kept' if kept else 'changed'}")
     return [f'"compiler.reorder_window" = {{ value = {best["setting"]}, source = "{what}", residual = "{residual}" }}',
             f'"kernel.pair_fixed_ns" = {{ value = {best["pair_us"] * 1000:.1f}, source = "{what}", '

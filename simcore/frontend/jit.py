@@ -104,4 +104,5 @@ def unwrap(kernel: Callable) -> tuple[Callable, Any]:
 def _older_dialect(function: Callable) -> bool:
     """Is this a plain function of a file that imports `neuronxcc`?"""
     names = getattr(function, "__globals__", {}).values()
-    return any(getattr(v, "__name__", "").startswith("simcore.frontend.neuronxcc") for v in names if inspect.ismodule(v))
+    return any(getattr(v, "__name__", "").startswith("simcore.frontend.neuronxcc") for v in names
+               if inspect.ismodule(v))

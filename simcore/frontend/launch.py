@@ -146,7 +146,8 @@ def record(function: Callable, args: tuple, kwargs: dict, launch) -> Trace:
             from simcore import checks
 
             if os.environ.get("NKI_PRECISE_FP") == "0":
-                trace.info["warnings"].append("NKI_PRECISE_FP=0 has no effect: bfloat16 and float8 values stay rounded, as on the "
+                trace.info["warnings"].append("NKI_PRECISE_FP=0 has no effect: bfloat16 and float8 values "
+                                              "stay rounded, as on the "
                                               "chip; run the kernel with float32 arguments to see it without rounding")
 
             trace.info["warnings"] += checks.warnings(trace, rec.meetings)

@@ -1,7 +1,7 @@
 """`nl.tile_size`: limits of tiles, by target.
 
-These are the language's figures, which kernels choose their tiles by.  They are the chip's (machine/*.toml) except where
-the vendor's documents of `nl` give another.
+These are the language's figures, which kernels choose their tiles by.  They are the chip's (machine/*.toml) except
+where the vendor's documents of `nl` give another.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ def simulate(kernel, *args, **kwargs):
     from simcore.frontend.ranks import capture_ranks
 
     own = _world["inputs"]
-    traces = capture_ranks(kernel, lambda rank: type(own)._simcore(own, rank) if own is not None else kwargs, _world["ranks"])
+    traces = capture_ranks(kernel, lambda rank: type(own)._simcore(own, rank) if own is not None else kwargs,
+                           _world["ranks"])
     return traces[0].outputs
 
 
