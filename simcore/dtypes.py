@@ -110,9 +110,9 @@ def to_dtype(spec) -> DType:
     """
     if spec.__class__ is DType:
         return spec
-    packed = getattr(spec, "metadata", None)
-    if packed and "nki" in packed:       # a NumPy dtype of packed elements, whose name is metadata
-        return DTYPES[packed["nki"]]
+    fields = getattr(spec, "names", None)
+    if fields and len(fields) == 1 and fields[0] in DTYPES:      # a NumPy record of one packed element, named after it
+        return DTYPES[fields[0]]
     try:
         found = _cache.get(spec)
     except TypeError:

@@ -215,7 +215,7 @@ def _mx_operands(a, b, name, k, m, n):
     def quantised(x, c):
         packed, scale = issue("quantize_mx", target="trn3", dst=Out((k, c), name), src=x,
                               dst_scale=Out((k, c), "uint8", before=np.zeros((k, c), np.uint8)))
-        return packed.view(np.dtype(packed.dtype.str, metadata={"nki": name})), scale
+        return packed.view(np.dtype([(name, packed.dtype)])), scale
 
     (s, ss), (mv, ms) = quantised(a, m), quantised(b, n)
     return {"dst": Out((m, n), buffer="psum"), "stationary": s, "moving": mv, "stationary_scale": ss,
