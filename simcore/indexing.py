@@ -12,8 +12,9 @@ import numpy as np
 
 from simcore.dtypes import cast, to_dtype
 from simcore.errors import KernelError
+from simcore.layout import layout, row_major
 from simcore.registers import Register
-from simcore.tensor import DynamicSlice, Tensor, layout, row_major
+from simcore.tensor import DynamicSlice, Tensor
 
 
 def getitem(t: Tensor, key) -> Tensor:

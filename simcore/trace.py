@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simcore.errors import KernelError
-from simcore.tensor import LAYOUTS, Layout, MemoryRegion, Storage
+from simcore.layout import LAYOUTS, Layout, MemoryRegion
+from simcore.tensor import Storage
 from simcore.timeline import Site
 
 if TYPE_CHECKING:

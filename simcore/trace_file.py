@@ -15,7 +15,8 @@ from simcore.dtypes import DType, to_dtype
 from simcore.errors import FileError, SimcoreError
 from simcore.isa import table
 from simcore.isa.operators import OPERATORS, Operator
-from simcore.tensor import Layout, MemoryRegion, Storage, layout
+from simcore.layout import Layout, MemoryRegion, layout
+from simcore.tensor import Storage
 from simcore.timeline import Site
 from simcore.trace import Operand, Trace, Variant
 

@@ -5,11 +5,11 @@ import pytest
 from simcore import capture, load_machine, simulate
 from simcore.dtypes import to_dtype
 from simcore.frontend import TensorSpec
+from simcore.layout import layout, private_hbm, row_major, sbuf
 from simcore.limiter import Limiter
 from simcore.lowering.costs import ops_of
 from simcore.lowering.costs_dma import run_bytes
 from simcore.machine import ps_per_cycle
-from simcore.tensor import layout, private_hbm, row_major, sbuf
 
 TRN2 = load_machine("trn2")
 

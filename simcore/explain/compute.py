@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from simcore.explain.rules import Candidate, Context, by_site, same
 from simcore.explain.sketch import Sketch, Step, View, variant
 from simcore.isa.table import rows
-from simcore.tensor import layout, row_major
+from simcore.layout import layout, row_major
 from simcore.trace import Operand
 
 SHORT = 32  # columns of a stationary tile that count as short; guide, optimisation 7: "significantly smaller than 128"

@@ -16,7 +16,8 @@ import numpy as np
 from simcore import format
 from simcore.explain.rules import Candidate, Context
 from simcore.explain.sketch import Sketch, Step, View, overlaps
-from simcore.tensor import PARTITIONS, Layout, Storage, layout
+from simcore.layout import PARTITIONS, Layout, layout
+from simcore.tensor import Storage
 
 SMALL_FREE = 128  # elements per partition; guide, optimisation 5a
 WANTED_FREE = 512

@@ -8,7 +8,8 @@ from simcore import format
 from simcore.explain.rules import Candidate, Context, name_of, same
 from simcore.explain.sketch import Sketch, Step, View, overlaps, variant
 from simcore.isa.table import TENSOR, VECTOR, rows
-from simcore.tensor import Storage, layout, psum
+from simcore.layout import layout, psum
+from simcore.tensor import Storage
 from simcore.trace import Operand
 
 PE = 128

@@ -10,7 +10,7 @@ from simcore import analysis, format
 from simcore.explain.loops import WANTED_DMA_BYTES
 from simcore.explain.rules import Candidate, Context, name_of, same
 from simcore.explain.sketch import Sketch, Step, View, overlaps
-from simcore.tensor import layout
+from simcore.layout import layout
 from simcore.timeline import CAUSES, ENGINES
 
 SLICES = 4

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simcore.tensor import Layout, Storage, layout, row_major
+from simcore.layout import Layout, layout, row_major
+from simcore.tensor import Storage
 from simcore.trace import Operand, Trace, Variant
 
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from types import ModuleType
 
-from simcore.tensor import private_hbm, psum, sbuf
+from simcore.layout import private_hbm, psum, sbuf
 
 _HOME = "simcore.frontend."
 ALIASES = {"nki": _HOME + "nki", "neuronxcc": _HOME + "neuronxcc"}

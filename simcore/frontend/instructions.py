@@ -16,7 +16,8 @@ import numpy as np
 from simcore.errors import KernelError, NkiValidationError, nearest
 from simcore.frontend import state
 from simcore.isa.table import ENGINE_INDEX, Engine, Row, rows
-from simcore.tensor import Tensor, psum
+from simcore.layout import psum
+from simcore.tensor import Tensor
 from simcore.trace import Operand, Recorder, Variant
 
 _getframe = sys._getframe

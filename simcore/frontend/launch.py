@@ -18,7 +18,8 @@ from simcore.dtypes import DType, to_dtype
 from simcore.errors import KernelError, SimcoreError, UsageError
 from simcore.frontend import ranks, state
 from simcore.frontend.programs import Programs
-from simcore.tensor import PARTITIONS, Storage, Tensor, layout, private_hbm, row_major, shared_hbm, to_buffer
+from simcore.layout import PARTITIONS, layout, private_hbm, row_major, shared_hbm, to_buffer
+from simcore.tensor import Storage, Tensor
 from simcore.trace import Recorder, Trace
 
 TARGETS = ("trn1", "inf2", "trn2", "trn3")

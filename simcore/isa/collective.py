@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from simcore.isa.operators import to_operator
 from simcore.isa.table import DMA, Read, Write, instruction, require
-from simcore.tensor import psum
+from simcore.layout import psum
 
 
 def _check_memory(v) -> None:

@@ -20,7 +20,7 @@ from simcore.isa.table import (
     instruction,
     require,
 )
-from simcore.tensor import psum, sbuf, shared_hbm
+from simcore.layout import psum, sbuf, shared_hbm
 
 
 @instruction(engines=(SYNC,), opcode="REGISTER_MOVE")

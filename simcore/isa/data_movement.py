@@ -24,7 +24,7 @@ from simcore.isa.table import (
     instruction,
     require,
 )
-from simcore.tensor import psum, sbuf
+from simcore.layout import psum, sbuf
 
 _skip = OobMode.skip
 

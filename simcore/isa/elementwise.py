@@ -31,7 +31,7 @@ from simcore.isa.table import (
     instruction,
     require,
 )
-from simcore.tensor import sbuf
+from simcore.layout import sbuf
 
 
 @instruction(engines=(VECTOR, GPSIMD), opcode="TENSOR_TENSOR")

@@ -7,7 +7,8 @@ import numpy as np
 from simcore.dtypes import DType
 from simcore.isa.operators import Operator, to_operator
 from simcore.isa.table import require
-from simcore.tensor import PARTITIONS, Tensor, psum, sbuf
+from simcore.layout import PARTITIONS, psum, sbuf
+from simcore.tensor import Tensor
 from simcore.trace import Variant
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from simcore.dtypes import float8_e4m3, float8_e5m2, float32
 from simcore.isa.operand import generation, rows
 from simcore.isa.table import TENSOR, MatmulPerfMode, Read, Update, instruction, require
-from simcore.tensor import psum, sbuf
+from simcore.layout import psum, sbuf
 
 
 @instruction(engines=(TENSOR,), opcode="MATMUL")

@@ -13,9 +13,9 @@ from typing import NoReturn
 import numpy as np
 
 from simcore.errors import CapacityError
+from simcore.layout import psum, sbuf
 from simcore.lowering.units import Units
 from simcore.machine import Machine
-from simcore.tensor import psum, sbuf
 from simcore.trace import Trace
 
 ALIGN = 32

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from simcore.isa.operators import to_operator
 from simcore.isa.table import DMA, GPSIMD, SCALAR, TENSOR, VECTOR, Engine, Op
+from simcore.layout import Layout
 from simcore.machine import Law, Machine
 from simcore.machine.sections import Engine as Engine_
-from simcore.tensor import Layout
 from simcore.trace import Operand, Variant
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from simcore.isa.table import GPSIMD, SCALAR, SYNC, DgeMode, Engine, Op
+from simcore.layout import Layout
 from simcore.machine import Machine
-from simcore.tensor import Layout
 from simcore.trace import Variant
 
 HW, SW, STATIC = "hw", "sw", "static"

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from simcore.isa.table import TENSOR, Op
 from simcore.isa.tensor_engine import double_row, transpose_flag
+from simcore.layout import Layout
 from simcore.machine import Machine
-from simcore.tensor import Layout
 from simcore.trace import Variant
 
 _KEYS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "tfloat32": "tf32"}

@@ -13,6 +13,7 @@ import numpy as np
 
 from simcore.errors import CapacityError
 from simcore.isa.table import ENGINE_INDEX, SCALAR, VECTOR, Engine, Op
+from simcore.layout import psum, sbuf
 from simcore.lowering.allocate import Placement, place
 from simcore.lowering.costs import ops_of
 from simcore.lowering.demand import by_demand
@@ -20,7 +21,6 @@ from simcore.lowering.dependences import DATA, REUSE, accesses, dependences, uni
 from simcore.lowering.units import LEGACY, Units, units_of
 from simcore.lowering.versions import privatize
 from simcore.machine import Machine
-from simcore.tensor import psum, sbuf
 from simcore.trace import Trace
 
 
@@ -138,7 +138,7 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
     except CapacityError as e:
         try:
             units = by_demand(trace, *edges)
-            return trace, units, place(trace, machine, units)
+            return trace, units, place(trace, machine, units, packed=True)
         except CapacityError:
             found = _spilled(renamed, machine)
             if found is None:
@@ -147,19 +147,22 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
 
 
 def _spilled(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement] | None:
-    """The kernel as written, with tiles spilled to HBM; using less of SBUF leaves room for gaps."""
+    """With tiles spilled to HBM, as written or by demand, whichever moves less.  Using less of SBUF leaves room for gaps."""
     from simcore.lowering.spill import spill
 
     size = machine.sbuf.get("usable_bytes_per_partition") or machine.sbuf.bytes_per_partition
-    for share in (0.95, 0.8, 0.6):
-        try:
-            spilled = spill(trace, int(share * size))
-            one, edges = np.arange(len(spilled)), dependences(spilled)
-            units = Units(one, one, np.ones(len(spilled), np.int64), *edges)
-            return spilled, units, place(spilled, machine, units, packed=True)
-        except CapacityError:
-            continue
-    return None
+    found: list[tuple[Trace, Units, Placement]] = []
+    for order in (np.arange(len(trace)), by_demand(trace, *dependences(trace)).row):
+        for share in (0.95, 0.8, 0.6):
+            try:
+                spilled = spill(trace, int(share * size), order)
+                one = np.arange(len(spilled))
+                units = Units(one, one, np.ones(len(spilled), np.int64), *dependences(spilled))
+                found.append((spilled, units, place(spilled, machine, units, packed=True)))
+                break
+            except CapacityError:
+                continue
+    return min(found, key=lambda f: len(f[0]), default=None)
 
 
 class Kind(NamedTuple):

@@ -11,7 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from simcore.tensor import Layout, Storage
+from simcore.layout import Layout
+from simcore.tensor import Storage
 from simcore.trace import Trace
 
 MAX_RUNS = 64             # of a region within a row; beyond, it counts as one piece

@@ -15,22 +15,24 @@ import numpy as np
 
 from simcore.errors import CapacityError
 from simcore.isa.table import DMA, rows
+from simcore.layout import layout, private_hbm, row_major, sbuf
 from simcore.lowering.dependences import accesses
-from simcore.tensor import Storage, layout, private_hbm, row_major, sbuf
+from simcore.tensor import Storage
 from simcore.trace import Operand, Trace, Variant
 
 
-def spill(trace: Trace, limit: int) -> Trace:
+def spill(trace: Trace, limit: int, order: np.ndarray) -> Trace:
     """The trace with saves and reloads, so that at most `limit` bytes per partition of tiles are alive at once.
 
+    order  its instructions in the order they shall have
     Raises CapacityError when the tiles of one instruction alone need more.
     """
-    return _Spiller(trace, limit).run()
+    return _Spiller(trace, limit, order).run()
 
 
 class _Spiller:
-    def __init__(self, trace: Trace, limit: int):
-        self.trace, self.limit = trace, limit
+    def __init__(self, trace: Trace, limit: int, order: np.ndarray):
+        self.trace, self.limit, self.order = trace, limit, order
         self.storages = list(trace.storages)
         self.variants, self.layouts = list(trace.variants), list(trace.layouts)
         self.known: dict[tuple, int] = {}
@@ -51,24 +53,29 @@ class _Spiller:
         stores = t.region_storage[t.access]
         movable = np.array([s.buffer is sbuf and s.address is None and s.kind == "tile" for s in t.storages], bool)
         self.uses: dict[int, list[int]] = defaultdict(list)
-        for i, s in zip(instruction[movable[stores]].tolist(), stores[movable[stores]].tolist(), strict=True):
+        at = np.empty(len(t), np.int64)
+        at[self.order] = np.arange(len(t))
+        for i, s in zip(at[instruction[movable[stores]]].tolist(), stores[movable[stores]].tolist(), strict=True):
             self.uses[s].append(i)
+        for uses in self.uses.values():
+            uses.sort()
         number = np.zeros(len(t), np.int64)
         starts, access, written = t.access_start.tolist(), t.access.tolist(), writes.tolist()
         stores, can = stores.tolist(), movable.tolist()
-        for i, (variant, site, core) in enumerate(zip(t.variant.tolist(), t.site.tolist(), t.core.tolist(),
-                                                      strict=True)):
+        variants, sites, cores = t.variant.tolist(), t.site.tolist(), t.core.tolist()
+        for position, i in enumerate(self.order.tolist()):
+            variant, site, core = variants[i], sites[i], cores[i]
             span = range(starts[i], starts[i + 1])
             tiles = {stores[k] for k in span if can[stores[k]]}
             for s in sorted(tiles):
-                self._bring(s, i, site, core, tiles)
+                self._bring(s, position, site, core, tiles)
             number[i] = len(self.columns)
             self.columns.append((variant, site, core, [self._region(access[k], stores[k]) for k in span]))
             for k in span:
                 if written[k]:
                     self.saved.pop(stores[k], None)
             for s in tiles:
-                if self.uses[s][-1] == i:
+                if self.uses[s][-1] == position:
                     self.used[core] -= self.resident[core].pop(s)
         return self._trace(number)
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from simcore.layout import psum, sbuf
 from simcore.lowering.dependences import DATA, REUSE, accesses, unique_edges
 from simcore.machine import Machine
-from simcore.tensor import psum, sbuf
 from simcore.trace import Trace
 
 LEGACY = "neuronxcc.nki"

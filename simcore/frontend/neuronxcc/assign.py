@@ -12,7 +12,8 @@ from simcore.frontend.neuronxcc import calls, results
 from simcore.frontend.neuronxcc.index import Index
 from simcore.frontend.neuronxcc.results import Result, flush
 from simcore.frontend.neuronxcc.tile import Tile, as_tile
-from simcore.tensor import Tensor, psum
+from simcore.layout import psum
+from simcore.tensor import Tensor
 
 
 def assign(region: Tile, value) -> None:

@@ -15,7 +15,8 @@ from simcore.frontend.neuronxcc import tile as tiles
 from simcore.frontend.neuronxcc.index import Predicate, broadcast, truth
 from simcore.frontend.neuronxcc.results import Result, at_site, flush, wait
 from simcore.frontend.neuronxcc.tile import Tile
-from simcore.tensor import Tensor, psum, sbuf
+from simcore.layout import psum, sbuf
+from simcore.tensor import Tensor
 
 ON_CHIP = (sbuf, psum)
 

@@ -14,7 +14,7 @@ from simcore.frontend.neuronxcc.loops import LoopIndex
 from simcore.frontend.neuronxcc.placement import Placement
 from simcore.frontend.neuronxcc.results import Result, at_site, flush
 from simcore.frontend.neuronxcc.tile import Tile, fresh_strides, new_storage
-from simcore.tensor import MemoryRegion, private_hbm, psum, sbuf, to_buffer
+from simcore.layout import MemoryRegion, private_hbm, psum, sbuf, to_buffer
 
 
 class ParDim(int):

@@ -17,7 +17,8 @@ from simcore.dtypes import DType
 from simcore.errors import KernelError
 from simcore.frontend.neuronxcc.index import Grid, Index, broadcast
 from simcore.frontend.neuronxcc.loops import LoopIndex
-from simcore.tensor import DynamicSlice, Layout, MemoryRegion, layout
+from simcore.layout import Layout, MemoryRegion, layout
+from simcore.tensor import DynamicSlice
 
 Limit = tuple[int, int, tuple[int, ...]]      # 0 <= const + sum(coef * i) < size
 

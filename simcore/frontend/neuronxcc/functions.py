@@ -13,7 +13,8 @@ from simcore.frontend.neuronxcc.memory import copy, in_sbuf
 from simcore.frontend.neuronxcc.spread import broadcast_shape, spread
 from simcore.frontend.neuronxcc.tile import Tile
 from simcore.isa.operators import OPERATORS, Operator
-from simcore.tensor import Tensor, psum
+from simcore.layout import psum
+from simcore.tensor import Tensor
 
 
 def _on_chip(x):

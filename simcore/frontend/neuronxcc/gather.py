@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from simcore.indexing import RowIndex
-from simcore.tensor import Tensor, layout
+from simcore.layout import layout
+from simcore.tensor import Tensor
 
 
 class Gather:

@@ -9,7 +9,7 @@ from simcore.frontend.neuronxcc.functions import FUNCTIONS
 from simcore.frontend.neuronxcc.results import Result, flush, wait
 from simcore.frontend.neuronxcc.tile import Tile
 from simcore.isa.operators import Operator
-from simcore.tensor import psum, sbuf
+from simcore.layout import psum, sbuf
 
 
 class LoopSum(Result):

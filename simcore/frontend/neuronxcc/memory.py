@@ -9,7 +9,7 @@ from simcore.frontend.neuronxcc.calls import operand, result, result_dtype
 from simcore.frontend.neuronxcc.index import Predicate
 from simcore.frontend.neuronxcc.results import flush
 from simcore.frontend.neuronxcc.tile import Tile
-from simcore.tensor import psum, sbuf
+from simcore.layout import psum, sbuf
 
 
 def load(src, *, mask=None, dtype=None, **kwargs):

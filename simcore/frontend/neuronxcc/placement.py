@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from simcore.dtypes import DType
-from simcore.tensor import MemoryRegion, psum, sbuf
+from simcore.layout import MemoryRegion, psum, sbuf
 
 _BANK_BYTES = 2048
 

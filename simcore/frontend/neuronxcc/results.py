@@ -15,7 +15,8 @@ from simcore.errors import KernelError
 from simcore.frontend import state
 from simcore.frontend.neuronxcc.forms import form
 from simcore.frontend.neuronxcc.tile import Tile, fresh_strides, new_storage, stored_dtype
-from simcore.tensor import MemoryRegion, Storage
+from simcore.layout import MemoryRegion
+from simcore.tensor import Storage
 
 
 class Result(Tile):

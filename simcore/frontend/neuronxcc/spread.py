@@ -8,7 +8,7 @@ from simcore.frontend.neuronxcc.calls import operand
 from simcore.frontend.neuronxcc.index import broadcast
 from simcore.frontend.neuronxcc.results import flush
 from simcore.frontend.neuronxcc.tile import Tile
-from simcore.tensor import sbuf
+from simcore.layout import sbuf
 
 
 def broadcast_shape(a, b) -> tuple[int, ...]:

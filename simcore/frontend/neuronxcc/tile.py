@@ -13,7 +13,8 @@ from simcore.frontend import launch, state
 from simcore.frontend.neuronxcc.forms import Form, apply, cut, expand, form, frozen, plan
 from simcore.frontend.neuronxcc.gather import Gather
 from simcore.frontend.neuronxcc.index import Grid, Index, Predicate
-from simcore.tensor import DynamicSlice, MemoryRegion, Storage, Tensor, _reshape_strides, layout, row_major
+from simcore.layout import MemoryRegion, layout, reshape_strides, row_major
+from simcore.tensor import DynamicSlice, Storage, Tensor
 
 
 class Tile:
@@ -217,7 +218,7 @@ class Tile:
         if math.prod(shape) != self.size:
             raise KernelError(f"a tensor of shape {self.shape} cannot be reshaped to {shape}: {self.size} elements")
         storage, f = self.storage, self.form
-        strides = _reshape_strides(f.shape, f.strides, shape)
+        strides = reshape_strides(f.shape, f.strides, shape)
         if strides is None:
             raise KernelError(f"a view of shape {f.shape} with strides {f.strides} cannot be seen "
                               f"as {shape} without a copy")

@@ -11,7 +11,8 @@ from simcore.errors import FileError, KernelError
 from simcore.frontend import state
 from simcore.frontend.instructions import nisa
 from simcore.frontend.nki.functions import tile
-from simcore.tensor import Tensor, layout, row_major, shared_hbm
+from simcore.layout import layout, row_major, shared_hbm
+from simcore.tensor import Tensor
 
 
 def shared_constant(constant, dtype=None, name=None, **ignored) -> Tensor:

@@ -7,7 +7,8 @@ from simcore.errors import KernelError
 from simcore.frontend.instructions import nisa
 from simcore.frontend.launch import allocate
 from simcore.isa.operators import OPERATORS
-from simcore.tensor import Tensor, psum, sbuf
+from simcore.layout import psum, sbuf
+from simcore.tensor import Tensor
 
 __all__ = ["broadcast_to", "copy", "expand_dims", "full", "load", "load_transpose2d", "matmul", "ones", "store",
            "transpose", "where", "zeros", "zeros_like", "empty_like"]

@@ -30,8 +30,8 @@ from simcore.frontend.launch import allocate, session
 from simcore.frontend.programs import programs
 from simcore.frontend.tile_size import TileSize
 from simcore.isa.operators import OPERATORS
+from simcore.layout import MemoryRegion, private_hbm, psum, sbuf, shared_hbm, to_buffer  # noqa: F401
 from simcore.tensor import DynamicSlice as ds  # noqa: F401
-from simcore.tensor import MemoryRegion, private_hbm, psum, sbuf, shared_hbm, to_buffer  # noqa: F401
 from simcore.tensor import Tensor as NkiTensor  # noqa: F401
 
 hbm = private_hbm

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 
 from simcore.frontend.neuronxcc.placement import Memory as _Memory
-from simcore.tensor import psum as _psum
-from simcore.tensor import sbuf as _sbuf
+from simcore.layout import psum as _psum
+from simcore.layout import sbuf as _sbuf
 
 sbuf, psum = _Memory(_sbuf), _Memory(_psum)
 

@@ -31,7 +31,7 @@ from simcore.isa.table import MatmulPerfMode as matmul_perf_mode
 from simcore.isa.table import NcVersion as nc_version
 from simcore.isa.table import OobMode as oob_mode
 from simcore.isa.table import ReduceCmd as reduce_cmd
-from simcore.tensor import psum, sbuf
+from simcore.layout import psum, sbuf
 
 unknown_engine, tensor_engine, vector_engine = engine.unknown, engine.tensor, engine.vector
 scalar_engine, gpsimd_engine = engine.scalar, engine.gpsimd

@@ -19,8 +19,8 @@ from simcore.frontend.nki.language import num_programs as _num_programs
 from simcore.frontend.nki.language import program_id as _program_id
 from simcore.frontend.nki.language import program_ndim  # noqa: F401
 from simcore.frontend.tile_size import TileSize as _TileSize
+from simcore.layout import private_hbm, psum, sbuf, shared_hbm  # noqa: F401
 from simcore.tensor import DynamicSlice as ds
-from simcore.tensor import private_hbm, psum, sbuf, shared_hbm  # noqa: F401
 
 hbm = private_hbm
 float32, float16, int32, uint32, int16, uint16, int8, uint8, bool_ = (np.float32, np.float16, np.int32, np.uint32,
