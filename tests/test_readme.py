@@ -137,13 +137,13 @@ q, k, v = (rng.standard_normal(s).astype(ml_dtypes.bfloat16) for s in ((1, 128, 
 
 
 def test_the_machine_example_loads(tmp_path):
+    """It says "twice the bandwidth"; the fitted bandwidth it doubles may move a little."""
     from simcore import load_machine
 
     [example] = blocks("toml")
     (tmp_path / "fast.toml").write_text(example, encoding="utf-8")
-    assert (
-        load_machine(tmp_path / "fast.toml").dma.engine_bytes_per_s == 2 * load_machine("trn2").dma.engine_bytes_per_s
-    )
+    ours = load_machine("trn2").dma.engine_bytes_per_s
+    assert load_machine(tmp_path / "fast.toml").dma.engine_bytes_per_s == pytest.approx(2 * ours, rel=0.05)
 
 
 @pytest.mark.parametrize(
