@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from simcore.errors import MachineError
-from simcore.machine import Machine, available, load_machine
+from simcore.errors import MachineError, UsageError
+from simcore.frontend.launch import check_target
+from simcore.machine import Machine, available, generation, load_machine
 from simcore.machine.sections import KINDS
 
 CHIPS = ("trn1", "trn2", "trn3", "inf2")
@@ -126,6 +127,14 @@ def test_trn3_says_what_it_only_inherits():
     machine = load_machine("trn3")
     kinds = {f.name: f.kind for f in machine.facts()}
     assert kinds["tensor.clock_hz"] == "inferred" and kinds["vector.clock_hz"] == "specified"
+
+
+def test_a_chip_is_one_file():
+    """Targets and generations are read from the machines, so a new TOML needs no second place."""
+    assert {name: generation(name) for name in available()} == {"inf2": 2, "trn1": 2, "trn2": 3, "trn3": 4}
+    assert all(check_target(name) == name for name in available()) and check_target("gen3") == "trn2"
+    with pytest.raises(UsageError, match="Did you mean 'trn2'"):
+        check_target("trn22")
 
 
 def test_files_are_plain_toml():

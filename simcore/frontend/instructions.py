@@ -17,13 +17,12 @@ from simcore.errors import KernelError, NkiValidationError, nearest
 from simcore.frontend import state
 from simcore.isa.table import ENGINE_INDEX, Engine, Row, rows
 from simcore.layout import psum
+from simcore.machine import generation
 from simcore.tensor import Tensor
 from simcore.trace import Operand, Recorder, Variant
 
 _getframe = sys._getframe
 _sites = state._sites
-
-GENERATION = {"trn1": 2, "inf2": 2, "trn2": 3, "trn3": 4}
 
 
 class NkiInstruction:
@@ -124,9 +123,10 @@ def covered(box: tuple[int, int, int, int], boxes) -> bool:
 
 def _new_variant(rec: Recorder, row: Row, args: tuple, key) -> Variant:
     """Check the arguments of a variant seen for the first time."""
-    if GENERATION[rec.target] < row.since:
-        have = {2: "trn1 (NeuronCore-v2)", 3: "trn2 (NeuronCore-v3)"}[GENERATION[rec.target]]
-        raise NkiValidationError(f"nisa.{row.name} needs NeuronCore-v{row.since}; the target is {have}")
+    have = generation(rec.target)
+    if have < row.since:
+        raise NkiValidationError(f"nisa.{row.name} needs NeuronCore-v{row.since}; the target is {rec.target} "
+                                 f"(NeuronCore-v{have})")
     operands, params, present, many = [], {}, [], []
     for i, (p, value) in enumerate(zip(row.params, args, strict=True)):
         if p.access is None:

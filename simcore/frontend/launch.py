@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 
 from simcore.dtypes import DType, to_dtype
-from simcore.errors import KernelError, SimcoreError, UsageError
+from simcore.errors import KernelError, SimcoreError, UsageError, nearest
 from simcore.frontend import ranks, state
 from simcore.frontend.programs import Programs
 from simcore.layout import PARTITIONS, layout, private_hbm, row_major, shared_hbm, to_buffer
+from simcore.machine import available
 from simcore.tensor import Storage, Tensor
 from simcore.trace import Recorder, Trace
-
-TARGETS = ("trn1", "inf2", "trn2", "trn3")
 
 
 @dataclass(frozen=True)
@@ -88,13 +87,12 @@ def use_session(new: Session) -> Iterator[Session]:
 
 
 def check_target(target: str) -> str:
+    """The machine a target names: one that comes with simcore, or the vendor's gen2, gen3, gen4.  Raises UsageError."""
     aliases = {"gen2": "trn1", "gen3": "trn2", "gen4": "trn3"}
     target = aliases.get(target, target)
-    if target not in TARGETS:
-        from simcore.errors import nearest
-
+    if target not in available():
         raise UsageError(f"there is no target {target!r}; choose one of "
-                         f"{', '.join(TARGETS)}.{nearest(target, TARGETS)}")
+                         f"{', '.join(available())}.{nearest(target, available())}")
     return target
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from simcore import machine
 from simcore.dtypes import DType
 from simcore.isa.operators import Operator, to_operator
 from simcore.isa.table import require
@@ -135,9 +136,8 @@ def check_per_partition(v: Variant, *names: str) -> None:
 def generation() -> int:
     """The NeuronCore version a kernel is being captured for: 2 trn1, 3 trn2, 4 trn3."""
     from simcore.frontend import state
-    from simcore.frontend.instructions import GENERATION
 
-    return GENERATION[state.recorder.target]
+    return machine.generation(state.recorder.target)
 
 
 def is_float16bit(dtype: DType) -> bool:

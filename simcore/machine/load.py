@@ -13,6 +13,7 @@ from simcore.machine.machine import Machine
 from simcore.machine.sections import SECTIONS
 
 
+@cache
 def available() -> tuple[str, ...]:
     """Names of the machines that come with simcore."""
     here = resources.files("simcore.machine")
@@ -22,6 +23,12 @@ def available() -> tuple[str, ...]:
 @cache
 def _shipped(name: str) -> Machine:
     return Machine.from_dict(_data(name, None, ()))
+
+
+@cache
+def generation(name: str) -> int:
+    """The NeuronCore version of a machine that comes with simcore: 2 is trn1, 3 trn2, 4 trn3."""
+    return _shipped(name).core.neuroncore_version
 
 
 def load_machine(name_or_path: str | Path | Machine) -> Machine:

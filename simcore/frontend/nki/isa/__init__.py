@@ -12,7 +12,7 @@ from simcore.frontend.control import (
     register_store,
     sendrecv,
 )
-from simcore.frontend.instructions import GENERATION, NkiInstruction, build
+from simcore.frontend.instructions import NkiInstruction, build
 from simcore.isa.table import DgeMode as dge_mode
 from simcore.isa.table import DmaEngine as dma_engine
 from simcore.isa.table import Engine as engine
@@ -20,6 +20,7 @@ from simcore.isa.table import MatmulPerfMode as matmul_perf_mode
 from simcore.isa.table import NcVersion as nc_version
 from simcore.isa.table import OobMode as oob_mode
 from simcore.isa.table import ReduceCmd as reduce_cmd
+from simcore.machine import generation as _generation
 from simcore.registers import Register as VirtualRegister
 
 # they move registers, or meet the other core
@@ -33,7 +34,7 @@ gpsimd_engine, sync_engine, unknown_engine = engine.gpsimd, engine.sync, engine.
 
 def get_nc_version():
     """The NeuronCore generation of the target: gen2 trn1, gen3 trn2, gen4 trn3 (ordered)."""
-    return nc_version(GENERATION[_launch.session().target])
+    return nc_version(_generation(_launch.session().target))
 
 
 def get_nc_sub_version():

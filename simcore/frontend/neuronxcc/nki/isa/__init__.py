@@ -11,7 +11,6 @@ from simcore.dtypes import to_dtype
 from simcore.errors import KernelError, NkiValidationError, nearest
 from simcore.frontend import launch as _launch
 from simcore.frontend import state as _state
-from simcore.frontend.instructions import GENERATION
 from simcore.frontend.instructions import nisa as _rows
 from simcore.frontend.neuronxcc import calls as _calls
 from simcore.frontend.neuronxcc.calls import maybe as _maybe
@@ -32,6 +31,7 @@ from simcore.isa.table import NcVersion as nc_version
 from simcore.isa.table import OobMode as oob_mode
 from simcore.isa.table import ReduceCmd as reduce_cmd
 from simcore.layout import psum, sbuf
+from simcore.machine import generation as _generation
 
 unknown_engine, tensor_engine, vector_engine = engine.unknown, engine.tensor, engine.vector
 scalar_engine, gpsimd_engine = engine.scalar, engine.gpsimd
@@ -49,7 +49,7 @@ class dge_mode(Enum):
 
 def get_nc_version():
     """The NeuronCore generation of the target: gen2 trn1, gen3 trn2, gen4 trn3 (ordered)."""
-    return nc_version(GENERATION[_launch.session().target])
+    return nc_version(_generation(_launch.session().target))
 
 
 # ------------------------------------------------------------------------------------------------ Tensor engine
