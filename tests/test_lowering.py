@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-import simcore.frontend.neuronxcc.nki as legacy_nki
-from simcore import capture, load_machine
+from simcore import capture, load_machine, simulate
 from simcore.dtypes import to_dtype
 from simcore.frontend import TensorSpec
 from simcore.lowering.coverage import outside_calibration
@@ -94,11 +93,30 @@ def test_places_are_taken_in_rotation():
     assert len(placement.before) == 4                    # only the last four take a place that was used
 
 
+def test_another_function_needs_another_table():
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        x = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.dma_copy(dst=x, src=a)
+        for f in (nl.exp, nl.exp, nl.copy, nl.exp, nl.sigmoid, nl.exp):
+            nisa.activation(dst=x, op=f, data=x)
+
+    t = simulate(capture(kernel, spec((128, 64)), target="trn2", values=False), TRN2)
+    rows = [t.opcode(r) for r in t.rows("Scalar")]
+    assert rows == ["ACTIVATE"] * 4 + ["ACT_TABLE_LOAD", "ACTIVATE"] * 2      # the first table loads during start-up
+    load = next(r for r in t.rows("Scalar") if t.opcode(r) == "ACT_TABLE_LOAD")
+    assert t.instructions.end_ps[load] - t.instructions.start_ps[load] == 1_283_000
+
+
 # ------------------------------------------------------------------------------------------------ the older compiler
 
 
 def older(kernel, *specs):
-    return capture(legacy_nki.jit(kernel), *specs, target="trn2", values=False)
+    from simcore.frontend.neuronxcc import nki  # at the top it would make every function here an older kernel
+
+    return capture(nki.jit(kernel), *specs, target="trn2", values=False)
 
 
 def test_a_tile_overwritten_in_a_loop_is_another_tile_each_time():

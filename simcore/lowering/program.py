@@ -18,6 +18,7 @@ from simcore.lowering.allocate import Placement, place
 from simcore.lowering.costs import ops_of
 from simcore.lowering.demand import by_demand
 from simcore.lowering.dependences import DATA, REUSE, accesses, dependences, unique_edges
+from simcore.lowering.tables import insert_table_loads
 from simcore.lowering.units import LEGACY, Units, units_of
 from simcore.lowering.versions import privatize
 from simcore.machine import Machine
@@ -90,6 +91,7 @@ def lower(trace: Trace, machine: Machine) -> Program:
     variant_ops = [ops_of(trace.variants[k.variant], machine, *k[1:]) for k in kinds]
     if trace.info.get("dialect") == LEGACY:
         kinds, kind, variant_ops = _balance(trace, machine, kinds, kind, variant_ops)
+    kinds, kind, variant_ops = insert_table_loads(trace, machine, trace.core[units.row], kinds, kind, variant_ops)
     ops = [o for mine in variant_ops for o in mine]
     count = np.array([len(mine) for mine in variant_ops], np.int64)
     first_op = np.cumsum(count) - count
@@ -147,7 +149,10 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
 
 
 def _spilled(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement] | None:
-    """With tiles spilled to HBM, as written or by demand, whichever moves less.  Using less of SBUF leaves room for gaps."""
+    """With tiles spilled to HBM, as written or by demand, whichever moves less.
+
+    Using less of SBUF leaves room for gaps.
+    """
     from simcore.lowering.spill import spill
 
     size = machine.sbuf.get("usable_bytes_per_partition") or machine.sbuf.bytes_per_partition
