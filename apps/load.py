@@ -17,11 +17,20 @@ from simcore.timeline import Timeline
 from simcore.trace import Trace
 
 
-def load(sources: Sources) -> list[Timeline]:
-    """The timelines of all files, in order; a script gives one per kernel launch.  Never an empty list."""
+def load(sources: Sources, *, totals: bool = False) -> list[Timeline]:
+    """The timelines of all files, in order; a script gives one per kernel launch.  Never an empty list.
+
+    A profile's summary, which holds totals and no instructions, is refused unless `totals` says that they are enough.
+    """
     if (sources.kernel or sources.args) and not any(map(is_script, sources.files)):
         raise UsageError(f"{sources.files[0]} is not a kernel file (.py): --kernel and --arg have no meaning for it")
     timelines = [timeline for file in sources.files for timeline in _load(file, sources)]
+    for timeline in timelines:
+        if timeline.totals_only and not totals:
+            raise UsageError(
+                f"{timeline.name} is the summary of a profile: it holds totals, but no instructions to show; "
+                "run, check, compare and export take it"
+            )
     return _distinct(timelines)
 
 

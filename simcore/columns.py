@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -91,7 +92,9 @@ INDEX = {"index": True}
 
 # ------------------------------------------------------------------------------------------------ files
 
-MAX_MEMBER_BYTES = 1 << 34
+MAX_BYTES = 1 << 34
+MAX_RATIO = 300
+"""A file that unpacks to more than this many times its size (and 64 MiB) is refused; saved runs reach about 20."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -121,20 +124,34 @@ def read_bundle(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, 
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as z:
-            for info in z.infolist():
-                if info.file_size > MAX_MEMBER_BYTES or info.file_size > 1100 * max(info.compress_size, 1):
-                    raise FileError(f"{path}: member {info.filename!r} claims {info.file_size} "
-                                    "bytes; refusing to read it")
+            total = sum(info.file_size for info in z.infolist())
+            if total > min(MAX_BYTES, max(64 << 20, MAX_RATIO * path.stat().st_size)):
+                raise FileError(f"{path} unpacks to {total:,} bytes; refusing to read it")
             header = json.loads(z.read("header.json"))
             if not isinstance(header, dict) or header.get("format") != kind:
                 raise FileError(f"{path} is not a {kind} file")
             arrays = {
-                info.filename[:-4]: np.lib.format.read_array(io.BytesIO(z.read(info)), allow_pickle=False)
+                info.filename[:-4]: _column(z.read(info))
                 for info in z.infolist() if info.filename.endswith(".npy")
             }
     except FileNotFoundError:
         raise FileError(f"{path} does not exist") from None
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError, RecursionError, NotImplementedError,
-            zlib.error) as e:
+            zlib.error, SyntaxError, tokenize.TokenError) as e:
         raise FileError(f"{path} is damaged or not a {kind} file ({e})") from None
     return header, arrays
+
+
+def _column(data: bytes) -> np.ndarray:
+    """An array of .npy bytes that are as long as their header says: memory is taken for no more than the file holds.
+
+    Raises what NumPy raises on a damaged header, ValueError for another length.
+    """
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    if version != (1, 0):
+        raise ValueError(f"a column is of .npy version {version}")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    if len(shape) != 1 or dtype.hasobject or shape[0] * dtype.itemsize != len(data) - stream.tell():
+        raise ValueError("a column is longer or shorter than its header says")
+    return np.frombuffer(data, dtype, offset=stream.tell())

@@ -123,6 +123,7 @@ class Summary:
     bounds_ps: dict[str, int]  # no schedule can be shorter than these; largest first; empty if unknown
     critical_path_ps: dict[str, int]  # by engine, "DMA", "handoff", "launch"; adds up to the span
     totals: dict[str, int] = dataclasses.field(default_factory=dict)
+    lacks: tuple[str, ...] = ()  # what is not recorded where a profile holds totals only
 
     @property
     def bottleneck(self) -> str:
@@ -163,6 +164,8 @@ class Summary:
 
 def summarize(timeline: Timeline) -> Summary:
     """The figures of a timeline, simulated or measured."""
+    if timeline.totals_only:
+        return _of_totals(timeline)
     t = timeline.instructions
     begin, end = analysis.span_ps(timeline)
     span = end - begin
@@ -196,6 +199,38 @@ def summarize(timeline: Timeline) -> Summary:
         bounds_ps=bounds_ps(timeline),
         critical_path_ps=analysis.critical_path(timeline).by_lane(),
         totals=dict(timeline.totals),
+    )
+
+
+def _of_totals(timeline: Timeline) -> Summary:
+    """The figures of a profile's own summary, as the vendor counts them: over everything profiled, set-up included."""
+    metrics = timeline.info.get("summary", {})
+
+    def figure(name: str, scale: float = 1) -> int:
+        value = metrics.get(name)
+        return round(value * scale) if isinstance(value, int | float) and not isinstance(value, bool) else 0
+
+    span = timeline.totals.get("profiled_ps", 0)
+    engines = []
+    for name in ENGINES:
+        busy, count = (figure(f"{name.lower()}_engine_{what}", scale)
+                       for what, scale in (("active_time", 1e12), ("instruction_count", 1)))
+        if count:
+            engines.append(EngineFigures(engine=name, core=0, busy_ps=busy, utilisation=busy / span if span else 0.0,
+                                         instructions=count, opcodes=(), idle_ps=span - busy, stalls={}, done_ps=0))
+    dma = figure("dma_active_time", 1e12)
+    read, written, flops = figure("hbm_read_bytes"), figure("hbm_write_bytes"), figure("hardware_flops")
+    return Summary(
+        name=timeline.name, kind=timeline.kind, target=timeline.target, span_ps=span, end_ps=span,
+        instructions=sum(e.instructions for e in engines), engines=tuple(engines),
+        dma=DmaFigures(busy_ps=dma, utilisation=dma / span if span else 0.0, engines=0, engine_utilisation=0.0,
+                       transfers=0, descriptors=0, read_bytes=0, write_bytes=0, bytes_per_s=None,
+                       bytes_per_descriptor=None),
+        hbm_read_bytes=read, hbm_write_bytes=written, flops=flops, matmul_flops=flops,
+        intensity=flops / (read + written) if read + written else None,
+        flops_per_s=flops / (span * 1e-12) if span else None,
+        hbm_bytes_per_s=(read + written) / (span * 1e-12) if span else None,
+        bounds_ps={}, critical_path_ps={}, totals=dict(timeline.totals), lacks=tuple(timeline.info.get("lacks", ())),
     )
 
 
@@ -270,6 +305,8 @@ def _headline(s: Summary):
         )
     else:
         yield f"Busiest: {s.bottleneck} (no lower bounds are recorded with it)"
+    if s.lacks:
+        yield f"Totals of the whole profile, the runtime's set-up included; it records no {', no '.join(s.lacks)}"
 
 
 def _engines_table(s: Summary) -> Table:
@@ -299,6 +336,8 @@ def _engines_table(s: Summary) -> Table:
                 each + moved + per,
             )
         )
+    elif s.dma.busy_ps:
+        rows.append(("DMA", format.time(s.dma.busy_ps), format.percent(s.dma.utilisation), format.MISSING, "", ""))
     return Table(
         "Engines", ("", "busy", "of span", "instr.", "idle, waiting for", "most time in"), tuple(rows), (1, 2, 3)
     )

@@ -163,6 +163,11 @@ class Timeline:
         ends = [c.max() for c in (self.instructions.end_ps, self.instructions.done_ps, self.dma.end_ps) if len(c)]
         return int(max(ends, default=0))
 
+    @property
+    def totals_only(self) -> bool:
+        """Whether this is a profile's summary: totals and metrics, no rows (`info["lacks"]` says what is missing)."""
+        return bool(self.info.get("lacks")) and not len(self.instructions) and not len(self.dma)
+
     @cached_property
     def cores(self) -> tuple[int, ...]:
         return tuple(int(c) for c in np.unique(np.concatenate([self.instructions.core, self.dma.core])))

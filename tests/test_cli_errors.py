@@ -329,3 +329,20 @@ def test_a_file_of_no_known_kind(simcore_command, tmp_path):
 
 def test_the_tui_needs_a_terminal(simcore_command, root):
     fails(simcore_command("tui", root / "kernels/tensor_add.py"), 2, "terminal")
+
+
+SUMMARY = '{"n_0123456789": {"total_time": 3.6e-05, "tensor_engine_active_time": 1.5e-05}}'
+
+
+@pytest.mark.parametrize("command", ["gantt", "roofline", "report", "perfetto", "explain", "occupancy"])
+def test_a_summary_has_nothing_to_draw(simcore_command, tmp_path, command):
+    (tmp_path / "s.json").write_text(SUMMARY)
+    result = simcore_command(command, str(tmp_path / "s.json"))
+    assert result.code == 2 and "holds totals, but no instructions" in result.err
+
+
+def test_a_kernel_without_instructions_has_no_gantt(simcore_command, tmp_path):
+    (tmp_path / "k.py").write_text("import nki\n\n\n@nki.jit\ndef same(x):\n    return x\n")
+    result = simcore_command("gantt", str(tmp_path / "k.py"), "--kernel", "same", "--arg", "x=float32[128,64]",
+                 "-o", str(tmp_path / "k.svg"))
+    assert result.code == 2 and "nothing to draw" in result.err

@@ -229,9 +229,12 @@ def test_summary_text(tmp_path):
     assert t.info["summary"] == METRICS and t.info["model"] == MODEL and t.totals == {"profiled_ps": 36_000_000}
 
 
-def test_a_summary_is_a_timeline_for_every_view(tmp_path):
+def test_figures_of_a_summary_are_its_own(tmp_path):
     t = read_profile(saved(tmp_path, {MODEL: METRICS}))
-    assert "measured on trn2" in str(t.summary())
+    s = t.summary()
+    assert s.span_ps == 36_000_000 and s.hbm_read_bytes == 491520 and "instructions" in s.lacks
+    assert [(e.engine, e.busy_ps, e.instructions) for e in s.engines] == [("Tensor", 15_000_000, 178)]
+    assert "36.0 µs" in str(s) and "it records no instructions" in str(s)
     t.save(tmp_path / "s.simcore")
     assert Timeline.load(tmp_path / "s.simcore").info["lacks"] == t.info["lacks"]
 

@@ -40,6 +40,8 @@ def write(
 ) -> None:
     """Draw one timeline; `window` is (start_ps, end_ps), `line` a kernel line to zoom to."""
     timeline = only(timeline)
+    if not timeline.end_ps:
+        raise UsageError(f"{timeline.name} has no instruction that takes time, so there is nothing to draw")
     span = windows.choose(timeline, window, line)
     lanes = _lanes(timeline)
     counters = [name for name in COUNTERS if name in occupancy.recorded(timeline)]

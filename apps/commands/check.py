@@ -41,7 +41,7 @@ def check(
     limits += [hbm_limit(hbm_bytes)] if hbm_bytes else []
     if not limits:
         raise UsageError("nothing to check: give --budget, --engine or --hbm-bytes")
-    verdicts = [verdict for timeline in load(sources) for verdict in judge(timeline, limits)]
+    verdicts = [verdict for timeline in load(sources, totals=True) for verdict in judge(timeline, limits)]
     print(json.dumps([v.to_dict() for v in verdicts], indent=1) if as_json else "\n".join(map(str, verdicts)))
     if not all(v.ok for v in verdicts):
         raise typer.Exit(1)

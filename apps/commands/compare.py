@@ -28,13 +28,16 @@ def compare(
     from simcore.apps.output import data, working
     from simcore.errors import UsageError
 
-    timelines = _prediction_and_measurement(sources) if predict else load(sources)
+    timelines = _prediction_and_measurement(sources) if predict else load(sources, totals=True)
     if len(timelines) != 2:
         raise UsageError(
             f"compare takes two runs; {' and '.join(map(str, sources.files))} gave {len(timelines)} "
             "(--launch chooses one launch of each script)"
         )
     if tui:
+        for timeline in timelines:
+            if timeline.totals_only:
+                raise UsageError(f"{timeline.name} is a profile's summary: it holds no instructions to walk through")
         from simcore.apps.commands.tui import show
 
         show(timelines)

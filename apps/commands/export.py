@@ -31,7 +31,7 @@ def export(
     from simcore.profile.parquet_write import write_parquet
     from simcore.profile.summary_files import write_summary_json
 
-    timelines = load(sources)
+    timelines = load(sources, totals=True)
     for timeline, path in zip(timelines, numbered(output, len(timelines)), strict=True):
         with working(f"writing {path}"):
             if path.suffix == ".json":

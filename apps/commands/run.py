@@ -27,7 +27,7 @@ def run(
         if output.suffix != ".simcore":
             raise UsageError(f"{output}: run saves a .simcore file; `simcore COMMAND` of each view writes the others")
         check_writable(output)
-    timelines = load(sources)
+    timelines = load(sources, totals=True)
     if as_json:
         print(json.dumps([timeline.summary().to_dict() for timeline in timelines], indent=1))
     else:
