@@ -167,7 +167,7 @@ def _spilled(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement] |
                 break
             except CapacityError:
                 continue
-    return min(found, key=lambda f: len(f[0]), default=None)
+    return min(found, key=lambda f: f[0].info["spilled_bytes"], default=None)
 
 
 class Kind(NamedTuple):

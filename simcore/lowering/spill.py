@@ -46,6 +46,7 @@ class _Spiller:
         self.home: dict[int, int] = {}                                  # tile -> its storage in HBM
         self.resident: list[dict[int, int]] = [{} for _ in range(max(1, trace.cores))]
         self.used = [0] * max(1, trace.cores)
+        self.moves = 0                                                  # bytes saved and reloaded
 
     def run(self) -> Trace:
         t = self.trace
@@ -136,6 +137,7 @@ class _Spiller:
             v.engine, v.resets_psum = DMA, ()
             variant = self.known[key] = len(self.variants)
             self.variants.append(v)
+        self.moves += self.layouts[key[0]].nbytes
         self.columns.append((variant, site, core, [a, b]))
 
     def _whole(self, s: int) -> int:
@@ -158,7 +160,8 @@ class _Spiller:
         counts = np.array([len(r) for r in regions], np.int64)
         table = np.array(self.regions, np.int64)
         return dataclasses.replace(
-            t, variants=self.variants, variant=np.array(variant, t.variant.dtype), site=np.array(site, t.site.dtype),
+            t, info=t.info | {"spilled_bytes": self.moves}, variants=self.variants,
+            variant=np.array(variant, t.variant.dtype), site=np.array(site, t.site.dtype),
             core=np.array(core, t.core.dtype), access=np.array([r for mine in regions for r in mine], t.access.dtype),
             access_start=np.concatenate([[0], np.cumsum(counts)]).astype(t.access_start.dtype),
             region_storage=table[:, 0].astype(t.region_storage.dtype),
