@@ -271,6 +271,18 @@ class RowIndex:
         values = cast(values, t.dtype).reshape(at.shape)
         flat[at[valid]] = values[valid]
 
+    def update(self, t: Tensor, values: np.ndarray, op, skip: bool = False) -> None:
+        """Read, op and write row after row: rows with the same address see each other's result."""
+        at, valid = self._checked(t, skip)
+        flat = t.storage.data.view(t.dtype.np)
+        at, values = at.reshape(at.shape[0], -1), values.astype(np.float32).reshape(at.shape[0], -1)
+        rest = np.flatnonzero(valid)
+        while len(rest):
+            first = np.unique(at[rest, 0], return_index=True)[1]
+            now = rest[first]
+            flat[at[now]] = cast(op.apply(flat[at[now]].astype(np.float32), values[now]), t.dtype)
+            rest = np.delete(rest, first)
+
     def valid(self, t: Tensor) -> np.ndarray:
         return self.addresses(t)[1]
 

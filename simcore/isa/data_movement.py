@@ -73,6 +73,9 @@ def _(dst, src, oob_mode, dst_rmw_op):
     values = src.index.read(src, skip) if src.index is not None else src.array()
     if dst_rmw_op is not None:
         op = to_operator(dst_rmw_op)
+        if hasattr(dst.index, "update") and src.index is None:
+            dst.index.update(dst, values, op, skip)
+            return
         old = dst.index.read(dst, skip) if dst.index is not None else dst.array()
         values = op.apply(old.astype(np.float32).reshape(-1), values.astype(np.float32).reshape(-1))
     elif values.dtype != dst.dtype.np:
