@@ -431,3 +431,32 @@ def test_a_function_without_a_decorator_is_a_kernel_too():
 
     a = data(64, 8)
     assert np.allclose(simcore.capture(kernel, a).outputs, a + 1)
+
+
+def test_block_dimensions_taken_step_by_step_and_all_at_once():
+    @nki.jit
+    def kernel(a):
+        out = nl.ndarray((2, 3, 128, 8), dtype=a.dtype, buffer=nl.shared_hbm)
+        t = nl.ndarray((2, 3, nl.par_dim(128), 8), dtype=a.dtype)
+        for i in nl.affine_range(2):
+            row = t[i]
+            for j in nl.affine_range(3):
+                row[j] = nl.load(a[i, j])
+        for i in nl.affine_range(2):
+            for j in nl.affine_range(3):
+                t[i, j] = t[i, j] * 2.0
+                nl.store(out[i, j], t[i, j])
+        whole = nl.ndarray((2, nl.par_dim(128), 8), dtype=nl.float32)
+        for i in nl.affine_range(2):
+            whole[i] = nl.copy(t[i, 0])
+        nl.store(out[:, 0], whole)
+        nl.store(out[0, 1], whole.view(nl.int32)[1].view(nl.float32))
+        return out
+
+    a = data(2, 3, 128, 8)
+    trace = simcore.capture(kernel, a)
+    want = 2 * a
+    want[0, 1] = 2 * a[1, 0]
+    assert np.array_equal(trace.outputs, want)
+    assert sum(s.buffer.value == "sbuf" and s.shape == (128, 8) for s in trace.storages) >= 6      # each block a tile
+    assert any("several blocks" in w for w in trace.info["warnings"])

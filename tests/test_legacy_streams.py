@@ -10,7 +10,7 @@ import pytest
 import simcore
 
 sys.path.insert(0, str(Path(__file__).parent / "tools"))
-import instruction_streams as streams  # noqa: E402
+import instruction_streams as streams
 
 
 @pytest.fixture(scope="module", params=list(streams.CASES))
@@ -47,8 +47,8 @@ def test_wide_reductions_are_left_alone(case):
 def test_narrow_instructions_are_merged_and_nothing_is_lost(case, opcode):
     """Elements in are the same, however many instructions carry them."""
     _, asked, ran = case
-    assert sum(free * n for (_, free), n in of(asked, opcode).items()) == sum(free * n
-                                                                              for (_, free), n in of(ran, opcode).items())
+    elements = [sum(free * n for (_, free), n in of(counts, opcode).items()) for counts in (asked, ran)]
+    assert elements[0] == elements[1]
 
 
 def test_copies_out_of_psum_are_merged_or_left_out(case):

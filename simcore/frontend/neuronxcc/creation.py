@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from simcore.dtypes import DType, to_dtype
-from simcore.errors import KernelError
 from simcore.frontend import state
 from simcore.frontend.neuronxcc import calls
 from simcore.frontend.neuronxcc.forms import form, frozen
@@ -104,6 +103,8 @@ class Blocks(Tile):
         if key.__class__ is not tuple:
             key = (key,)
         n = len(self.blocks)
+        if self.joined is None and len(key) < n and _integers(key):
+            return SomeBlocks(self, key)
         at, rest = key[:n], key[n:]
         part = self.parts.get(at) if self.joined is None and _integers(at) else None
         if part is not None:
@@ -155,20 +156,33 @@ class Blocks(Tile):
                     form(f.shape, f.strides, f.par, f.dtype, f.buffer, ((n, at[k], (0,) * len(f.shape)),)))
 
     def whole(self) -> Tile:
+        """One storage for all blocks.  Blocks used before move there, which the order of instructions does not show."""
         if self.joined is None:
-            if self.parts:
-                raise KernelError("an access to several blocks of a tensor whose blocks were used one by one "
-                                  "before is not possible; "
-                                  "index the block dimensions with integers", site=state.user_site(2))
             flush()
             f = self.form
             with at_site(self.site):
                 storage = new_storage(f.shape, f.dtype, f.buffer, len(self.blocks), name=self.label)
                 storage.site = self.site
                 self.joined = Tile(storage, f)
-                if self.fill is not None:
+                if self.fill == 0 and f.buffer is psum and not self.parts:
+                    storage.tag = calls.PsumState(True, self.site)
+                    if storage.data is not None:
+                        storage.data[:] = 0
+                elif self.fill is not None:
                     calls.call("memset", self.joined, {}, {"value": self.fill})
+            if self.parts:
+                self._move_parts()
         return self.joined
+
+    def _move_parts(self) -> None:
+        state.recorder.warnings.setdefault(
+            f"{state.user_site(2)}: several blocks of a tensor are used at once after its blocks were used one by one; "
+            "the time an instruction waits for the earlier ones is not modelled here")
+        for at, part in self.parts.items():
+            place = self.joined[at]
+            if part.storage.data is not None:
+                place.tensor().write(part.tensor().read())
+            part._storage, part.form, part.offset, part._tensor = place.storage, place.form, place.offset, None
 
     @property
     def storage(self):
@@ -179,6 +193,53 @@ class Blocks(Tile):
 
     def reshape(self, *sizes, shape=None, **ignored) -> Tile:
         return self.whole().reshape(*sizes, shape=shape)
+
+    def view(self, dtype) -> Tile:
+        return SomeBlocks(self, (), dtype)
+
+
+class SomeBlocks(Tile):
+    """The blocks of a tensor behind the first few block indices, perhaps seen as another dtype."""
+
+    __slots__ = ("base", "prefix", "seen_as")
+
+    def __init__(self, base: Blocks, prefix: tuple[int, ...], seen_as=None):
+        f = base.form
+        n = len(prefix)
+        dt = f.dtype if seen_as is None else to_dtype(seen_as)
+        shape = (*f.shape[n:-1], f.shape[-1] * f.dtype.itemsize // dt.itemsize)
+        super().__init__(None, form(shape, fresh_strides(shape, len(base.blocks) - n), f.par[n:], dt, f.buffer))
+        self.base, self.prefix, self.seen_as = base, prefix, seen_as
+
+    def __getitem__(self, key) -> Tile:
+        key = key if isinstance(key, tuple) else (key,)
+        left = len(self.base.blocks) - len(self.prefix)
+        if self.seen_as is None:
+            return self.base[(*self.prefix, *key)]
+        if len(key) < left or not _integers(key[:left]):
+            return self.whole()[key]
+        part = self.base[(*self.prefix, *key[:left])].view(self.seen_as)
+        return part[key[left:]] if key[left:] else part
+
+    def whole(self) -> Tile:
+        part = self.base.whole()
+        part = part[self.prefix] if self.prefix else part
+        return part if self.seen_as is None else part.view(self.seen_as)
+
+    @property
+    def storage(self):
+        whole = self.whole()
+        self.form, self.offset = whole.form, whole.offset
+        return whole.storage
+
+    def tensor(self):
+        return self.whole().tensor()
+
+    def reshape(self, *sizes, shape=None, **ignored) -> Tile:
+        return self.whole().reshape(*sizes, shape=shape)
+
+    def view(self, dtype) -> Tile:
+        return SomeBlocks(self.base, self.prefix, dtype)
 
 
 def fill_hbm(t: Tile, value) -> None:

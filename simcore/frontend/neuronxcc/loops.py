@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 class LoopIndex(int):
-    """A loop variable.  loop is the number of this run of the loop: of two nested runs the outer one has the smaller."""
+    """A loop variable.  loop numbers this run of the loop: of two nested runs the outer one has the smaller."""
 
     loop: int
 

@@ -1,0 +1,1 @@
+"""Names of the vendor's closed modules that public kernels import."""
