@@ -63,6 +63,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(args=ours, obj=script, prog_name="simcore")
     except SystemExit as e:
+        if e.code == 130:
+            print("simcore: interrupted", file=sys.stderr)
         if e.code == 2 and not script and any(argument.endswith(".py") for argument in ours):
             print("Arguments of a script come after --: simcore run FILE -- ARGUMENTS", file=sys.stderr)
         raise

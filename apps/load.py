@@ -11,10 +11,12 @@ import simcore
 from simcore import format
 from simcore.apps.hardware import bundle
 from simcore.apps.options import Sources
-from simcore.apps.output import working
+from simcore.apps.output import narrate, working
 from simcore.errors import FileError, UsageError
 from simcore.timeline import Timeline
 from simcore.trace import Trace
+
+WARNINGS = 5        # sentences shown per file
 
 
 def load(sources: Sources, *, totals: bool = False) -> list[Timeline]:
@@ -64,11 +66,21 @@ def capture(file: Path, sources: Sources) -> list[Trace]:
         traces = (
             script.run_kernel(file, sources) if sources.kernel or sources.args else script.run_script(file, sources)
         )
-    if sources.launch is None:
-        return traces
-    if sources.launch > len(traces):
-        raise UsageError(f"--launch {sources.launch}: {file} launches {len(traces)} kernel{'s' * (len(traces) > 1)}")
-    return [traces[sources.launch - 1]]
+    if sources.launch is not None:
+        if sources.launch > len(traces):
+            kernels = f"{len(traces)} kernel{'s' * (len(traces) > 1)}"
+            raise UsageError(f"--launch {sources.launch}: {file} launches {kernels}")
+        traces = [traces[sources.launch - 1]]
+    _warn(list(dict.fromkeys(w for trace in traces for w in trace.info.get("warnings", ()))))
+    return traces
+
+
+def _warn(sentences: list[str]) -> None:
+    """What a run shows to be wrong although it ends: the first few, because a loop says the same of every tile."""
+    for sentence in sentences[:WARNINGS]:
+        narrate(f"simcore: warning: {sentence}")
+    if len(sentences) > WARNINGS:
+        narrate(f"simcore: warning: {len(sentences) - WARNINGS} more of this kind")
 
 
 def simulate(traces: list[Trace], sources: Sources) -> list[Timeline]:

@@ -346,3 +346,13 @@ def test_a_kernel_without_instructions_has_no_gantt(simcore_command, tmp_path):
     result = simcore_command("gantt", str(tmp_path / "k.py"), "--kernel", "same", "--arg", "x=float32[128,64]",
                  "-o", str(tmp_path / "k.svg"))
     assert result.code == 2 and "nothing to draw" in result.err
+
+
+def test_reading_what_nothing_wrote_is_said_and_the_run_goes_on(simcore_command, script):
+    path = script(COPY.replace("        nisa.dma_copy(dst=tile, src=a[i * 128:(i + 1) * 128, :])\n", ""))
+    result = simcore_command("run", path, "-k", "copy", "-a", "a=float32[1024,8]")
+    assert result.code == 0 and "simulated on trn2" in result.out and "3 more of this kind" in result.err
+    result = simcore_command("run", path, "-k", "copy", "-a", "a=float32[128,8]")
+    [warning] = [line for line in result.err.splitlines() if "warning" in line]
+    assert line_of(path, "src=tile") in warning and "1024 of 1024 elements" in warning, warning
+    assert line_of(path, "tile = nl.ndarray") in warning, warning

@@ -7,13 +7,13 @@ import contextlib
 import dataclasses
 import io
 import multiprocessing
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from simcore.apps.validate.cases import Case, build
-from simcore.errors import SimcoreError
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,8 @@ def predict(case: Case, refs: Path, numbers: dict[str, Any] | None = None) -> Re
                 for engine in ("Tensor", "Vector", "Scalar", "GpSimd"):
                     busy[engine] = busy.get(engine, 0.0) + timeline.busy_ps(engine) / 1e6
                 busy["DMA"] = busy.get("DMA", 0.0) + timeline.dma_busy_ps() / 1e6
-    except SimcoreError as e:
-        return Result(case, None, failure=f"{type(e).__name__}: {e}")
-    except Exception as e:  # a kernel may raise anything; the table says so
-        return Result(case, None, failure=f"{type(e).__name__}: {e}")
+    except Exception as e:  # a kernel may raise anything; the table says so, with files as they are named below refs
+        return Result(case, None, failure=f"{type(e).__name__}: {e}".replace(f"{refs.resolve()}{os.sep}", ""))
     return Result(case, total, span, busy, instructions, outside=tuple(dict.fromkeys(outside)))
 
 
