@@ -76,7 +76,7 @@ sequential_range = static_range = affine_range
 
 
 class _ParDim:
-    """`nl.par_dim(128)` or `nl.par_dim[128]`, of the older dialect: the size itself, as dimension 0 is the partition."""
+    """`nl.par_dim(128)` or `nl.par_dim[128]`, of the older dialect: the size itself; dimension 0 is the partition."""
 
     def __call__(self, size: int) -> int:
         return size
@@ -145,4 +145,4 @@ def __getattr__(name: str):
                          f"{name!r}.{nearest(name, [n for n in globals() if not n.startswith('_')])}")
 
 
-range = _range  # noqa: A001    kernels of the first releases write nl.range
+range = _range      # kernels of the first releases write nl.range
