@@ -262,7 +262,7 @@ def from_cases(observations: Sequence[Observation], settings: Sequence[Any], bas
         raise UsageError("no measured launch could be run; name the folder of checkouts with --refs")
 
     def pair(rows: Sequence[Observation], s: Any) -> float:
-        """What minimises the error of the launches of two cores: the median of what they lack, weighted by 1 / measured."""
+        """What minimises the error of launches of two cores: the median of what they lack, weighted 1 / measured."""
         two = sorted((o.measured_us - o.span_us[s] - base_us, 1 / o.measured_us) for o in rows if o.cores > 1)
         half, total = sum(w for _, w in two) / 2, 0.0
         for extra, weight in two:

@@ -42,7 +42,7 @@ class Accesses:
         return np.array([s.kind != "input" for s in self.trace.storages], bool)
 
     def events(self, chosen: np.ndarray):
-        """First access of each (region, code) of the chosen accesses, grouped by storage, in the order of the program."""
+        """First access of each (region, code) of the chosen accesses, by storage, in the order of the program."""
         at = np.flatnonzero(chosen)
         key = self.region[at].astype(np.int64) * 4 + self.code[at]
         _, first = np.unique(key, return_index=True)

@@ -172,8 +172,8 @@ def predict(
     for i, (launch, count) in enumerate(zip(launches, counts)):
         if progress is not None:
             progress(i, len(launches), f"{launch.module} {launch.label}")
-        swapped = attention_kernel is not None and launch.kernel == "flash_attn"
-        function = attention_kernel if swapped else kernel(launch)
+        swapped = attention_kernel if launch.kernel == "flash_attn" else None
+        function = swapped if swapped is not None else kernel(launch)
         rows.append(
             Row(
                 part=part_of(launch, length),

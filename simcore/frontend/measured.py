@@ -1,4 +1,4 @@
-"""What a benchmarked kernel says of itself: predicted latencies, through the objects scripts read measured ones from."""
+"""What a benchmarked kernel says of itself: predicted latencies, where scripts read measured ones."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def _remember_ranks() -> None:
 
 
 def simulate(kernel, *args, **kwargs):
-    """Run a kernel with values, in the dialect of the case, and return its arrays (of rank 0 where there are several)."""
+    """Run a kernel with values, in the dialect of the case, and return its arrays (rank 0 of several)."""
     if os.environ.get("CORPUS_DIALECT") == "legacy":
         return importlib.import_module("neuronxcc.nki").simulate_kernel(kernel, *args, **kwargs)
     if _world["ranks"] == 1:
