@@ -53,7 +53,11 @@ def broadcast_partitions(t: Tile, shape) -> Tile:
         row = tensor_copy(row, dtype="float32" if dt.is_int else dt)
     work = row.form.dtype
     flush()
-    ones = one_tile((1, partitions), work, sbuf, site, None, None, 1.0)
+    kept = state.recorder.__dict__.setdefault("ones", {})
+    key = (state.recorder.core, partitions, work)
+    ones = kept.get(key)
+    if ones is None:
+        ones = kept[key] = one_tile((1, partitions), work, sbuf, site, None, None, 1.0)
     out = one_tile((partitions, *shape[1:]), dt, sbuf, site, None, None, None)
     flat_in, flat_out = (row.reshape(1, -1) if _flat(row) else tensor_copy(row).reshape(1, -1),
                          out.reshape(partitions, -1))

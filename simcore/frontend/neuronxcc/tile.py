@@ -116,6 +116,8 @@ class Tile:
 
     def __getitem__(self, key) -> Tile:
         if key.__class__ is not tuple:
+            if key.__class__ in _MASKS:
+                return self._masked(key)
             key = (key,)
         f = self.form
         stored = frozen(key)
@@ -132,6 +134,14 @@ class Tile:
         if self.dynamic is not None:
             return self._cut_dynamic(made, key)
         return Tile(self.storage, made, self.offset + delta)
+
+    def _masked(self, mask) -> Tile:
+        """`tile[i < n]`, of the first releases: the tile where the condition holds for all of it."""
+        from simcore.frontend.neuronxcc.calls import resolve
+
+        if resolve(mask, self.shape) is None:
+            return self
+        raise KernelError("a mask that leaves out part of a tile cannot index it; give it to the instruction as mask=")
 
     def _cut_dynamic(self, made: Form, key) -> Tile:
         if made is self.form:
@@ -350,6 +360,9 @@ def _run_time(key) -> bool:
         if isinstance(k, slice) and (isinstance(k.start, Tile) or isinstance(k.stop, Tile)):
             return True
     return False
+
+
+_MASKS = (Predicate, bool, np.bool_)
 
 
 def _plain(k):
