@@ -56,6 +56,7 @@ def simcore_check() -> Callable[..., Any]:
     ) -> Any:
         from simcore.budget import engine_limit, hbm_limit, judge, time_limit
 
+        __tracebackhide__ = True  # what failed is the test's line, not the plugin's
         limits = [time_limit(budget)] if budget else []
         limits += [engine_limit(text) for text in engines]
         limits += [hbm_limit(hbm_bytes)] if hbm_bytes else []

@@ -292,3 +292,12 @@ def test_an_interrupted_write_leaves_nothing(tmp_path):
         part.write_text("half", encoding="utf-8")
         raise KeyboardInterrupt
     assert [p.name for p in tmp_path.iterdir()] == ["picture.svg"] and target.read_text(encoding="utf-8") == "before"
+
+
+def test_compare_writes_one_page(simcore_command, root, tmp_path):
+    script = root / "kernels/tensor_add.py"
+    result = simcore_command("compare", script, script, "--html", tmp_path / "both.html", "--no-values")
+    assert result.code == 0, result.err
+    assert "tensor_add #1 and tensor_add #2" in (tmp_path / "both.html").read_text()
+    refused = simcore_command("compare", script, script, "--html", tmp_path / "both.txt")
+    assert refused.code == 2 and "writes an .html file" in refused.err

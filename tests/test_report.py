@@ -83,6 +83,50 @@ def test_several_runs_are_refused(tmp_path):
         report.write([pipeline(1), pipeline(2)], tmp_path / "x.html")
 
 
+def _two():
+    """A pipeline of three and of four steps, the second one with another name for its file's text."""
+    return pipeline(3, name="before"), pipeline(4, name="after")
+
+
+def test_a_comparison_has_both_runs_on_one_axis():
+    import simcore
+
+    a, b = _two()
+    head, body = _unpack(report.render_comparison(simcore.compare(a, b)))
+    names = [lane["name"] for lane in head["lanes"] if lane["engine"] != "DMA"]
+    assert names == [f"{e} {s}" for e in ("Tensor", "Vector", "Scalar", "Sync") for s in "ab"]
+    assert head["comparison"]["headline"][0].startswith("a: before") and len(head["comparison"]["tables"]) >= 3
+    seen = []
+    for lane in head["lanes"]:
+        if lane["engine"] == "DMA":
+            continue
+        t = a if lane["name"].endswith("a") else b
+        rows = t.rows(lane["engine"])
+        start = np.cumsum(_column(body, lane["start"])) * head["tick_ps"]
+        np.testing.assert_array_equal(start, t.instructions.start_ps[rows])
+        place = np.cumsum(_column(body, lane["rows"]))
+        seen.append(place)
+        said = [head["opcodes"][o] for o in _column(body, lane["opcode"])]
+        assert said == [t.opcode(r) for r in rows]
+        sites = [head["sites"][s] for s in _column(body, lane["site"]) if s >= 0]
+        assert all(file.startswith(lane["name"][-1] + ": ") and file in {s["file"] for s in head["sources"]}
+                   for file, *_ in sites)
+    assert sorted(np.concatenate(seen)) == list(range(len(a.instructions) + len(b.instructions)))
+
+
+def test_rows_of_a_comparison_wait_for_rows_of_their_own_run():
+    from simcore.viz.report.pair import beside
+
+    a, b = _two()
+    both, (in_a, in_b) = beside(a, b)
+    for k, (t, place) in enumerate(((a, in_a), (b, in_b))):
+        i = both.instructions
+        assert (i.core[place] == k).all()
+        waits = t.instructions.wait_on >= 0
+        np.testing.assert_array_equal(i.wait_on[place][waits], place[t.instructions.wait_on[waits]])
+        assert (i.wait_on[place][~waits] == -1).all()
+
+
 # ---------------------------------------------------------------------------------------------- in a browser
 
 PROBE = """
@@ -123,11 +167,11 @@ const probe = setInterval(() => {
 </script></body>"""
 
 
-def _browse(page: str, tmp_path) -> dict:
+def _browse(page: str, tmp_path, lane: str = "Vector") -> dict:
     if CHROMIUM is None:
         pytest.skip("needs Chromium")
     file = tmp_path / "report.html"
-    file.write_text(page.replace("</body>", PROBE), encoding="utf-8")
+    file.write_text(page.replace("</body>", PROBE.replace('"Vector"', f'"{lane}"')), encoding="utf-8")
     done = subprocess.run(
         [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1400,1000",
          "--virtual-time-budget=20000",
@@ -156,6 +200,15 @@ def test_a_measured_profile_in_the_browser(profiles, tmp_path):
     t = simcore.read_profile(profiles / "trn2-attn-fused_bf16_s512.profile_full.json.gz")
     seen = _browse(report.render(t), tmp_path)
     assert seen["lanes"] == 5 and "on Vector" in seen["detail"]
+
+
+def test_a_comparison_in_the_browser(tmp_path):
+    import simcore
+
+    page = report.render_comparison(simcore.compare(*_two()))
+    seen = _browse(page, tmp_path, lane="Vector b")
+    assert seen["lanes"] == 8 and "TENSOR_TENSOR on Vector b: 150 ns from 2.30 µs" in seen["detail"]
+    assert seen["followed"].startswith("ACTIVATE on Scalar b: 100 ns")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +21,11 @@ def compare(
             help="FILE is a bundle of capture-hw (and the script, where it has moved): predict its run and compare.",
         ),
     ] = False,
+    page: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="PATH", help="Write one page: the same, and both on one time axis.",
+                     show_default=False),
+    ] = None,
     tui: Annotated[bool, typer.Option("--tui", help="Walk through both on one time axis.")] = False,
 ) -> None:
     """Compare two runs, simulated or measured: totals, engines, opcodes, bytes, and what the difference comes from."""
@@ -27,7 +33,12 @@ def compare(
     from simcore.apps.load import load
     from simcore.apps.output import data, working
     from simcore.errors import UsageError
+    from simcore.files import check_writable
 
+    if page is not None:
+        if page.suffix != ".html":
+            raise UsageError(f"{page}: --html writes an .html file")
+        check_writable(page)
     timelines = _prediction_and_measurement(sources) if predict else load(sources, totals=True)
     if len(timelines) != 2:
         raise UsageError(
@@ -44,6 +55,14 @@ def compare(
         return
     with working("comparing"):
         comparison = simcore.compare(*timelines)
+    if page is not None:
+        from simcore.apps.output import narrate
+        from simcore.viz.report import write_comparison
+
+        with working(f"writing {page}"):
+            write_comparison(comparison, page)
+        narrate(f"wrote {page}")
+        return
     from simcore.viz.compare import render, to_json
 
     data(to_json(comparison) if as_json else render(comparison))

@@ -1,5 +1,5 @@
 """One self-contained HTML page of a run: summary, timeline, occupancy, explanation, roofline, source.  No network."""
 
-from simcore.viz.report.page import render, write
+from simcore.viz.report.page import render, render_comparison, write, write_comparison
 
-__all__ = ["render", "write"]
+__all__ = ["render", "render_comparison", "write", "write_comparison"]

@@ -11,10 +11,11 @@ from typing import Any
 
 from simcore.errors import MachineError, SimcoreError, UsageError
 from simcore.files import replacing
+from simcore.profile.compare import Comparison
 from simcore.roofline import rooflines
 from simcore.timeline import Timeline
 from simcore.viz import palette
-from simcore.viz.report import payload
+from simcore.viz.report import pair, payload
 
 SCRIPTS = ("data.js", "timeline.js", "roofline.js", "sections.js")
 
@@ -28,17 +29,36 @@ def write(timeline: Timeline | Iterable[Timeline], output: str | Path, *, title:
         part.write_text(render(timelines[0], title), encoding="utf-8", newline="\n")
 
 
+def write_comparison(comparison: Comparison, output: str | Path) -> None:
+    """Write the page of two runs.  The same runs give the same bytes."""
+    text = render_comparison(comparison)
+    with replacing(output) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """The page of two runs: why they differ, and both on one axis."""
+    if comparison.partial or not all(len(t.instructions) for t in (comparison.a, comparison.b)):
+        raise UsageError(f"a page of both needs instructions: {', '.join(comparison.partial) or 'one run has none'}")
+    extra = {"inks": _inks(), "explain": None, "roofline": None, "comparison": pair.head(comparison)}
+    return _page(f"{comparison.a.name} and {comparison.b.name}", pair.build(comparison, extra))
+
+
 def render(timeline: Timeline, title: str | None = None) -> str:
     """The page as text."""
     extra: dict[str, Any] = {"inks": _inks(), "explain": _explain(timeline), "roofline": _roofline(timeline)}
     summary = timeline.summary()
     extra["summary"] = summary.to_dict() | {"headline": summary.headline()}
+    return _page(title or f"{timeline.name} on {timeline.target}", payload.build(timeline, extra))
+
+
+def _page(title: str, data: str) -> str:
     text = _file("page.html")
     for mark, value in (
-        ("{{title}}", html.escape(title or f"{timeline.name} on {timeline.target}")),
+        ("{{title}}", html.escape(title)),
         ("{{style}}", _file("page.css").replace("/*themes*/", _themes())),
         ("{{script}}", "\n".join(_file(name) for name in SCRIPTS)),
-        ("{{data}}", payload.build(timeline, extra)),  # base64: nothing in it can end the element it is in
+        ("{{data}}", data),  # base64: nothing in it can end the element it is in
     ):
         text = text.replace(mark, value)
     return text

@@ -44,21 +44,27 @@ def build(timeline: Timeline, extra: dict[str, Any]) -> str:
     columns = Columns()
     begin, end = analysis.span_ps(timeline)
     tick = max(1, -(-max(timeline.end_ps, 1) // (2**31 - 1)))
-    head = extra | {
+    return pack(timeline, columns, extra | {
+        "tick_ps": tick,
+        "span": [begin / tick, end / tick],
+        "lanes": lanes(timeline, columns, tick),
+        "counters": counters(timeline, columns, tick, (begin, end)),
+        "critical": _critical(timeline, columns, tick),
+        "sources": sources(timeline),
+    })
+
+
+def pack(timeline: Timeline, columns: Columns, given: dict[str, Any]) -> str:
+    """The head `given`, with the names that its columns refer to, and the columns."""
+    head = given | {
         "name": timeline.name,
         "kind": timeline.kind,
         "target": timeline.target,
-        "tick_ps": tick,
-        "span": [begin / tick, end / tick],
         "opcodes": timeline.opcodes,
         "strings": timeline.strings,
         "engines": ENGINES,
         "causes": CAUSES,
         "sites": [[s.file, s.line, s.function] for s in timeline.sites],
-        "lanes": _lanes(timeline, columns, tick),
-        "counters": _counters(timeline, columns, tick, (begin, end)),
-        "critical": _critical(timeline, columns, tick),
-        "sources": _sources(timeline),
     }
     text = json.dumps(head, ensure_ascii=False, sort_keys=True).encode()
     text += b" " * (-len(text) % 8)
@@ -66,7 +72,7 @@ def build(timeline: Timeline, extra: dict[str, Any]) -> str:
     return base64.b64encode(gzip.compress(data, 6, mtime=0)).decode()
 
 
-def _lanes(timeline: Timeline, columns: Columns, tick: int) -> list[dict[str, Any]]:
+def lanes(timeline: Timeline, columns: Columns, tick: int) -> list[dict[str, Any]]:
     t, rows = timeline.instructions, analysis.kernel_rows(timeline)
     transfers = analysis.kernel_transfers(timeline)
     cores = np.unique(np.concatenate([t.core[rows], timeline.dma.core[transfers]]))
@@ -120,7 +126,7 @@ def _dma_lanes(
     return lanes
 
 
-def _counters(timeline: Timeline, columns: Columns, tick: int, span: tuple[int, int]) -> list[dict[str, Any]]:
+def counters(timeline: Timeline, columns: Columns, tick: int, span: tuple[int, int]) -> list[dict[str, Any]]:
     """Busy DMA engines first, then what the timeline recorded; each as time, mean and highest."""
     out = []
     d = timeline.dma.take(analysis.kernel_transfers(timeline))
@@ -167,16 +173,21 @@ def _counter(name, time, value, limit, columns: Columns, tick: int, span) -> dic
 
 
 def _critical(timeline: Timeline, columns: Columns, tick: int) -> dict[str, Any]:
-    path = analysis.critical_path(timeline)
+    found = analysis.critical_path(timeline)
+    return path(columns, tick, found.row, found.kind, found.start_ps, found.end_ps)
+
+
+def path(columns: Columns, tick: int, row, kind, start_ps, end_ps) -> dict[str, Any]:
+    """The stretches of a critical path, sorted by start."""
     return {
-        "row": columns.add(path.row, "int32"),
-        "kind": columns.add(path.kind, "int8"),
-        "start": columns.add(path.start_ps / tick, "float64"),
-        "end": columns.add(path.end_ps / tick, "float64"),
+        "row": columns.add(row, "int32"),
+        "kind": columns.add(kind, "int8"),
+        "start": columns.add(start_ps / tick, "float64"),
+        "end": columns.add(end_ps / tick, "float64"),
     }
 
 
-def _sources(timeline: Timeline) -> list[dict[str, Any]]:
+def sources(timeline: Timeline) -> list[dict[str, Any]]:
     """Files with their lines, and per line what it cost."""
     figures: dict[str, dict[int, dict[str, Any]]] = {}
     for line in analysis.lines(timeline):

@@ -16,6 +16,14 @@ function drawSummary(data) {
   const shares = (entries) => entries.map(([k, ps]) => [data.inks.engines[k] ? element("span", {}, chip("engine", k, symbol(k)), k) : k, fmt.time(ps), fmt.percent(ps / s.span_ps)]);
   if (Object.keys(s.bounds_ps).length) $("tables").append(table(["no schedule is shorter than", "", "of span"], shares(Object.entries(s.bounds_ps).sort((a, b) => b[1] - a[1])), [1, 2]));
   $("tables").append(table(["critical path", "", "of span"], shares(Object.entries(s.critical_path_ps).sort((a, b) => b[1] - a[1])), [1, 2]));
+}
+
+function drawComparison(data) {
+  for (const line of data.comparison.headline) $("headline").append(element("p", {}, line));
+  for (const t of data.comparison.tables) $("tables").append(element("div", {}, element("h3", {}, t.title), table(t.header, t.rows, t.right)));
+}
+
+function drawLegend(data) {
   for (const [name, words] of Object.entries(data.inks.causes)) $("legend").append(element("span", {}, chip("cause", name, words.split("|")[0]), name + ": " + words.split("|")[1]));
   $("legend").append(element("span", {}, element("span", { class: "chip", style: "background: var(--critical)" }, "!"), "critical path, over the bars"));
 }
@@ -55,7 +63,8 @@ async function start() {
   root.dataset.theme = window.matchMedia && matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   const data = await unpack();
   for (const id of ["summary", "timeline", "explain", "roofline", "source"]) $(id).hidden = false;
-  drawSummary(data);
+  if (data.comparison) drawComparison(data); else drawSummary(data);
+  drawLegend(data);
   const view = new TimelineView(data);
   drawExplain(data, view); drawRoofline(data); drawSource(data, view);
   $("theme").onclick = () => { root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark"; view.draw(); };
