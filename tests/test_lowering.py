@@ -212,3 +212,20 @@ def test_predictions_say_what_they_rest_on():
     trace = capture(kernel, spec((128, 64)), target="trn2", values=False)
     assert [s.split(":")[0] for s in outside_calibration(trace, TRN2)] == ["nisa.bn_stats on Vector"]
     assert any("taken over from another generation" in s for s in outside_calibration(trace, load_machine("trn3")))
+
+
+def test_each_core_loads_its_tables():
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        x = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.dma_copy(dst=x, src=a)
+        for f in (nl.exp, nl.sigmoid, nl.exp):
+            nisa.activation(dst=x, op=f, data=x)
+
+    trace = capture(kernel, spec((128, 64)), target="trn2", values=False, grid=2)
+    program = lower(trace, TRN2)
+    loads = [int(c) for c, o in zip(program.core, program.op, strict=True)
+             if program.opcodes[o] == "ACT_TABLE_LOAD"]
+    assert sorted(loads) == [0, 0, 1, 1]

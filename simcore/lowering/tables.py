@@ -25,13 +25,13 @@ def insert_table_loads(trace: Trace, machine: Machine, core: np.ndarray, kinds: 
     distinct = [t for t in dict.fromkeys(table) if t]
     if load_ns is None or len(distinct) < 2:
         return kinds, kind, kind_ops
-    number = np.array([distinct.index(t) if t else -1 for t in table], np.int64)
+    number = np.array([distinct.index(t) if t else -1 for t in table], np.int64)[kind]
     kinds, kind, kind_ops = list(kinds), kind.copy(), list(kind_ops)
     load = Op(engine=SCALAR, opcode="ACT_TABLE_LOAD", issue_ps=round(load_ns * 1000), latency_ps=round(load_ns * 1000))
     loading: dict[int, int] = {}
     for c in np.unique(core).tolist():
-        rows = np.flatnonzero((number[kind] >= 0) & (core == c))
-        needed = number[kind[rows]]
+        rows = np.flatnonzero((number >= 0) & (core == c))
+        needed = number[rows]
         for u in rows[1:][needed[1:] != needed[:-1]].tolist():
             k = int(kind[u])
             if k not in loading:
