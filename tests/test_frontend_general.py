@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import simcore
+from simcore.errors import KernelError
 from simcore.frontend import TensorSpec, activate
 
 with activate():
@@ -104,6 +105,21 @@ def test_atomic_updates_of_one_row_add_up():
     expected = np.zeros((8, 4), np.float32)
     np.add.at(expected, ids[:, 0], values)
     np.testing.assert_array_equal(simcore.capture(scatter_add, ids, values).outputs, expected)
+
+
+@legacy.jit
+def indexed_by_conditions(a, bound):
+    out = lnl.ndarray(a.shape, dtype=a.dtype, buffer=lnl.shared_hbm)
+    tile = lnl.load(a)
+    lnl.store(out, lnl.copy(tile[lnl.arange(8)[None, :] < bound][bound > 1]))
+    return out
+
+
+def test_conditions_that_hold_may_index_a_tile():
+    a = array(4, 8)
+    np.testing.assert_array_equal(simcore.capture(indexed_by_conditions, a, 8).outputs, a)
+    with pytest.raises(KernelError, match="mask="):
+        simcore.capture(indexed_by_conditions, a, 5)
 
 
 # ------------------------------------------------------------------------------------------------ more than SBUF holds
