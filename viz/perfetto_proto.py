@@ -105,12 +105,6 @@ class Track:
     def end(self, time_ns: int) -> None:
         self._emit(time_ns, b"\x48\x02")
 
-    def instant(self, time_ns: int, name: str, arguments: Iterable[tuple[str, Argument]] = ()) -> None:
-        event = b"\x48\x03" + b"\x50" + varint(self._intern(self._names, 2, name))
-        for key, value in arguments:
-            event += self._argument(key, value)
-        self._emit(time_ns, event)
-
     def count(self, time_ns: int, value: float) -> None:
         self._emit(time_ns, b"\x48\x04" + b"\xe1\x02" + struct.pack("<d", value))    # field 44, double
 

@@ -102,11 +102,6 @@ def psum_box(t: Tensor) -> tuple[int, int, int, int]:
     return first, first + lay.shape[0], low * size, (low + span + 1) * size
 
 
-def bytes_touched(t: Tensor) -> tuple[int, int]:
-    """(first, past last) byte of a PSUM view within its partitions."""
-    return psum_box(t)[2:]
-
-
 def covered(box: tuple[int, int, int, int], boxes) -> bool:
     """Do these boxes together hold all of `box`?"""
     p0, p1, low, high = box

@@ -295,8 +295,4 @@ def result_dtype(dtype, *values) -> DType:
     return found or to_dtype("float32")
 
 
-def on_chip_dtype(dt: DType) -> DType:
-    return dt
-
-
 Emit = Callable[[Tile], None]
