@@ -33,7 +33,8 @@ def symbols(text: str) -> list[tuple[str, str, str]]:
 
 def operators(text: str) -> list[str]:
     section = text[text.index("### 4.5"):text.index("## 5.")]
-    return sorted(set(re.findall(r"`([a-z_0-9]+)` \d+/\d+", section)) | set(re.findall(r"^\| `([a-z_]+)` \| \d", section, re.M)))
+    return sorted(set(re.findall(r"`([a-z_0-9]+)` \d+/\d+", section))
+                  | set(re.findall(r"^\| `([a-z_]+)` \| \d", section, re.M)))
 
 
 def missing_of(found) -> list[str]:
