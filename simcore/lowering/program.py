@@ -140,7 +140,7 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
     except CapacityError as e:
         try:
             units = by_demand(trace, *edges)
-            return trace, units, place(trace, machine, units, packed=True)
+            return trace, units, place(trace, machine, units)
         except CapacityError:
             found = _spilled(renamed, machine)
             if found is None:
@@ -158,12 +158,12 @@ def _spilled(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement] |
     size = machine.sbuf.get("usable_bytes_per_partition") or machine.sbuf.bytes_per_partition
     found: list[tuple[Trace, Units, Placement]] = []
     for order in (np.arange(len(trace)), by_demand(trace, *dependences(trace)).row):
-        for share in (0.95, 0.8, 0.6):
+        for share, packed in ((0.95, False), (0.8, False), (0.95, True), (0.8, True), (0.6, True)):
             try:
                 spilled = spill(trace, int(share * size), order)
                 one = np.arange(len(spilled))
                 units = Units(one, one, np.ones(len(spilled), np.int64), *dependences(spilled))
-                found.append((spilled, units, place(spilled, machine, units, packed=True)))
+                found.append((spilled, units, place(spilled, machine, units, packed=packed)))
                 break
             except CapacityError:
                 continue
