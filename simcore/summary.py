@@ -124,6 +124,7 @@ class Summary:
     critical_path_ps: dict[str, int]  # by engine, "DMA", "handoff", "launch"; adds up to the span
     totals: dict[str, int] = dataclasses.field(default_factory=dict)
     lacks: tuple[str, ...] = ()  # what is not recorded where a profile holds totals only
+    unmeasured: tuple[str, ...] = ()  # what of a prediction rests on numbers nobody has measured on this chip
 
     @property
     def bottleneck(self) -> str:
@@ -199,6 +200,7 @@ def summarize(timeline: Timeline) -> Summary:
         bounds_ps=bounds_ps(timeline),
         critical_path_ps=analysis.critical_path(timeline).by_lane(),
         totals=dict(timeline.totals),
+        unmeasured=tuple(str(line) for line in timeline.info.get("outside_calibration", ())),
     )
 
 
@@ -307,6 +309,9 @@ def _headline(s: Summary):
         yield f"Busiest: {s.bottleneck} (no lower bounds are recorded with it)"
     if s.lacks:
         yield f"Totals of the whole profile, the runtime's set-up included; it records no {', no '.join(s.lacks)}"
+    if s.unmeasured:
+        first, more = s.unmeasured[0], len(s.unmeasured) - 1
+        yield f"Outside what is calibrated: {first}{f'; and {more} more, see --json' if more else ''}"
 
 
 def _engines_table(s: Summary) -> Table:

@@ -144,3 +144,10 @@ def test_rich_shows_the_same_words(width):
     for word in ("T Tensor", "800 ns", "Bottleneck DMA", "Lower bounds", "Critical path", "2.75 µs"):
         assert word in shown
     assert max(len(line) for line in console.file.getvalue().splitlines()) <= width
+
+
+def test_what_rests_on_unmeasured_numbers_is_said():
+    timeline = pipeline()
+    timeline.info["outside_calibration"] = ["nisa.topk on GpSimd: specified, not measured (ISA)", "another"]
+    text = str(timeline.summary())
+    assert "Outside what is calibrated: nisa.topk on GpSimd: specified, not measured (ISA); and 1 more, see --json" in text
