@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from simcore import collector
 from simcore.limiter import Limiter
 from simcore.lowering.program import Program, Stream, lower
 from simcore.machine import Machine
@@ -28,9 +29,10 @@ def simulate(trace: Trace, machine: Machine) -> Timeline:
     from simcore.assemble import assemble
     from simcore.bounds import bounds_of
 
-    program = lower(trace, machine)
-    timeline = assemble(program.trace or trace, machine, program, run(program, machine))
-    timeline.bounds.update(bounds_of(program, machine).to_dict())
+    with collector.paused():
+        program = lower(trace, machine)
+        timeline = assemble(program.trace or trace, machine, program, run(program, machine))
+        timeline.bounds.update(bounds_of(program, machine).to_dict())
     return timeline
 
 

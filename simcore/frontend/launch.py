@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gc
 import inspect
 import linecache
 import os
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from simcore import collector
 from simcore.dtypes import DType, to_dtype
 from simcore.errors import KernelError, SimcoreError, UsageError, nearest
 from simcore.frontend import ranks, state
@@ -129,7 +129,7 @@ def record(function: Callable, args: tuple, kwargs: dict, launch) -> Trace:
         try:
             given, named = inputs.positional(function, args), inputs.convert(kwargs)
             rec.programs = Programs(rec, launch.grid, launch.cores, launch.core_of)
-            with single_threaded_blas(), _no_cycles():
+            with single_threaded_blas(), collector.paused():
                 results = rec.programs.run(lambda: function(*given, **named))
         except SimcoreError as e:
             if e.site is None:
@@ -279,18 +279,6 @@ class Inputs:
         if dtype is None:
             return torch.from_numpy(array.astype(np.float32))
         return torch.from_numpy(np.ascontiguousarray(array).reshape(-1).view(np.uint8)).view(dtype).reshape(array.shape)
-
-
-@contextlib.contextmanager
-def _no_cycles() -> Iterator[None]:
-    """A capture makes millions of small objects and no cycles, which the collector would look at again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 @contextlib.contextmanager
