@@ -148,6 +148,6 @@ def test_rich_shows_the_same_words(width):
 
 def test_what_rests_on_unmeasured_numbers_is_said():
     timeline = pipeline()
-    timeline.info["outside_calibration"] = ["nisa.topk on GpSimd: specified, not measured (ISA)", "another"]
-    text = str(timeline.summary())
-    assert "Outside what is calibrated: nisa.topk on GpSimd: specified, not measured (ISA); and 1 more, see --json" in text
+    timeline.info["outside_calibration"] = ["nisa.topk on GpSimd: specified, not measured", "another"]
+    expected = "Outside what is calibrated: nisa.topk on GpSimd: specified, not measured; and 1 more, see --json"
+    assert expected in str(timeline.summary())
