@@ -18,6 +18,7 @@ from simcore.frontend import state
 from simcore.isa.table import ENGINE_INDEX, Engine, Row, rows
 from simcore.layout import psum
 from simcore.machine import generation
+from simcore.psum import reset_accumulation
 from simcore.tensor import Tensor
 from simcore.trace import Operand, Recorder, Variant
 
@@ -62,7 +63,7 @@ def emit(rec: Recorder, v: Variant, args: tuple, name) -> NkiInstruction:
     if name is not None:
         rec.labels[number] = name
     if v.resets_psum:
-        _reset_accumulation(args[v.resets_psum[0]])
+        reset_accumulation(args[v.resets_psum[0]])
     if rec.values:
         row = v.row
         row.values_fn(*[args[i] for i in row.values_args])
@@ -81,39 +82,6 @@ def _tensors(v: Variant, args: tuple) -> list[Tensor]:
 
 def _addresses(t: Tensor) -> tuple[Tensor, ...]:
     return getattr(t.index, "reads", ())
-
-
-def _reset_accumulation(t: Tensor) -> None:
-    """A write by another engine ends the accumulation of the PSUM locations it touches."""
-    started = t.storage.started
-    if started:
-        p0, p1, low, high = psum_box(t)
-        for key, (q0, q1, a, b) in list(started.items()):
-            if q0 < p1 and p0 < q1 and a < high and low < b:
-                del started[key]
-
-
-def psum_box(t: Tensor) -> tuple[int, int, int, int]:
-    """(first, past last) partition and (first, past last) byte within the partitions that a PSUM view touches."""
-    lay, size = t.layout, t.layout.dtype.itemsize
-    pitch = t.storage.pitch * t.storage.dtype.itemsize // size
-    first, low = divmod(t.offset, pitch)
-    span = sum((n - 1) * s for n, s in zip(lay.shape[1:], lay.strides[1:], strict=True))
-    return first, first + lay.shape[0], low * size, (low + span + 1) * size
-
-
-def covered(box: tuple[int, int, int, int], boxes) -> bool:
-    """Do these boxes together hold all of `box`?"""
-    p0, p1, low, high = box
-    touching = [b for b in boxes if b[0] < p1 and p0 < b[1] and b[2] < high and low < b[3]]
-    if any(q0 <= p0 and p1 <= q1 and a <= low and high <= b for q0, q1, a, b in touching):
-        return True
-    if len(touching) < 2:
-        return False
-    seen = np.zeros((p1 - p0, high - low), bool)
-    for q0, q1, a, b in touching:
-        seen[max(q0 - p0, 0):q1 - p0, max(a - low, 0):b - low] = True
-    return bool(seen.all())
 
 
 def _new_variant(rec: Recorder, row: Row, args: tuple, key) -> Variant:

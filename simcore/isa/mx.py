@@ -11,8 +11,9 @@ import numpy as np
 
 from simcore.isa.operand import check_sbuf, check_tiles, f32, rows
 from simcore.isa.table import TENSOR, VECTOR, Read, Update, Write, instruction, require
-from simcore.isa.tensor_engine import check_tiling, settle_accumulation
+from simcore.isa.tensor_engine import check_tiling
 from simcore.layout import psum, sbuf
+from simcore.psum import settle_accumulation
 
 _ELEMENT_MAX = {"float8_e4m3fn_x4": 8, "float8_e5m2_x4": 15}      # largest unbiased exponent of the element
 _SCALES = ("uint8", "float8_e8m0fnu")

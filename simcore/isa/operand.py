@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from simcore import machine
-from simcore.dtypes import DType
 from simcore.isa.operators import Operator, to_operator
 from simcore.isa.table import require
 from simcore.layout import PARTITIONS, psum, sbuf
@@ -138,7 +137,3 @@ def generation() -> int:
     from simcore.frontend import state
 
     return machine.generation(state.recorder.target)
-
-
-def is_float16bit(dtype: DType) -> bool:
-    return dtype.itemsize == 2 and dtype.is_float

@@ -8,6 +8,7 @@ from simcore.dtypes import float8_e4m3, float8_e5m2, float32
 from simcore.isa.operand import generation, rows
 from simcore.isa.table import TENSOR, MatmulPerfMode, Read, Update, instruction, require
 from simcore.layout import psum, sbuf
+from simcore.psum import settle_accumulation
 
 
 @instruction(engines=(TENSOR,), opcode="MATMUL")
@@ -38,25 +39,6 @@ def _(rec, dst, stationary, moving, is_stationary_onezero, is_moving_onezero, is
     accumulate = settle_accumulation(dst, accumulate)
     return (dst, stationary, moving, is_stationary_onezero, is_moving_onezero, is_transpose, accumulate, tile_position,
             tile_size, perf_mode)
-
-
-def settle_accumulation(dst, accumulate) -> bool:
-    """Does this matmul add to its PSUM location?  Tracked per location: kernels interleave column ranges of a bank."""
-    try:
-        storage, key = dst.storage, (dst.layout, dst.offset)
-    except AttributeError:
-        return bool(accumulate)
-    started = storage.started
-    if started is None:
-        started = storage.started = {}
-    going_on = key in started
-    if not going_on:
-        from simcore.frontend.instructions import covered, psum_box
-
-        box = psum_box(dst)
-        going_on = covered(box, started.values())
-        started[key] = box
-    return going_on if accumulate is None else bool(accumulate)
 
 
 @nc_matmul.check

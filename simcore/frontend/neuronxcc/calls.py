@@ -9,13 +9,14 @@ import numpy as np
 from simcore.dtypes import DType, to_dtype, wider
 from simcore.errors import KernelError
 from simcore.frontend import state
-from simcore.frontend.instructions import nisa, psum_box
+from simcore.frontend.instructions import nisa
 from simcore.frontend.neuronxcc import results
 from simcore.frontend.neuronxcc import tile as tiles
 from simcore.frontend.neuronxcc.index import Predicate, broadcast, truth
 from simcore.frontend.neuronxcc.results import Result, at_site, flush, wait
 from simcore.frontend.neuronxcc.tile import Tile
 from simcore.layout import psum, sbuf
+from simcore.psum import psum_box
 from simcore.tensor import Tensor
 
 ON_CHIP = (sbuf, psum)
