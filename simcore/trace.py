@@ -119,6 +119,21 @@ class Trace:
     def regions(self, i: int) -> np.ndarray:
         return self.access[self.access_start[i]:self.access_start[i + 1]]
 
+    @cached_property
+    def storage_kinds(self) -> tuple[list[Storage], np.ndarray]:
+        """(a storage of each kind, the kind of each storage): equal in shape, dtype, memory, core and address."""
+        known: dict[tuple, int] = {}
+        first: list[Storage] = []
+        kind = np.zeros(len(self.storages), np.int32)
+        for i, s in enumerate(self.storages):
+            key = (s.shape, s.dtype, s.buffer, s.core, s.address)
+            k = known.get(key)
+            if k is None:
+                k = known[key] = len(first)
+                first.append(s)
+            kind[i] = k
+        return first, kind
+
     @property
     def nbytes(self) -> int:
         """Memory of the columns."""

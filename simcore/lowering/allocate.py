@@ -6,7 +6,6 @@ memory before it uses a place again, because a tile that takes a used place wait
 
 from __future__ import annotations
 
-import heapq
 from bisect import bisect_left, bisect_right
 from typing import NoReturn
 
@@ -22,55 +21,63 @@ ALIGN = 32
 
 
 class Arena:
-    """Free intervals of a memory, taken in rotation; packed: small tiles from the bottom, large ones from the top."""
+    """Free intervals of a memory, taken in rotation; packed: small tiles from the bottom, large ones from the top.
+
+    The intervals are disjoint and ascending, in parallel lists of starts and ends.
+    """
 
     def __init__(self, size: int, packed: bool = False):
         self.size, self.packed = size, packed
-        self.free: list[tuple[int, int]] = [(0, size)]
+        self.starts, self.ends = [0], [size]
         self.at = 0
 
     def take(self, size: int) -> int | None:
         """The first free place of `size` at or after the last one taken, else the first free place, else None."""
         if self.packed:
             return self._pack(size)
-        fallback = None
-        for i, (a, b) in enumerate(self.free):
-            start = max(a, self.at)
-            if b - start >= size:
+        starts, ends, at = self.starts, self.ends, self.at
+        for i in range(bisect_right(ends, at), len(ends)):
+            start = starts[i]
+            if start < at:
+                start = at
+            if ends[i] - start >= size:
                 return self._cut(i, start, size)
-            if fallback is None and b - a >= size:
-                fallback = i
-        if fallback is None:
-            return None
-        return self._cut(fallback, self.free[fallback][0], size)
+        for i, start in enumerate(starts):
+            if ends[i] - start >= size:
+                return self._cut(i, start, size)
+        return None
 
     def _pack(self, size: int) -> int | None:
         large = size * 32 >= self.size
-        fits = [i for i, (a, b) in enumerate(self.free) if b - a >= size]
+        fits = [i for i, (a, b) in enumerate(zip(self.starts, self.ends, strict=True)) if b - a >= size]
         if not fits:
             return None
         i = fits[-1] if large else fits[0]
-        return self._cut(i, self.free[i][1] - size if large else self.free[i][0], size)
+        return self._cut(i, self.ends[i] - size if large else self.starts[i], size)
 
     def _cut(self, i: int, start: int, size: int) -> int:
-        a, b = self.free[i]
-        left = [(a, start)] if start > a else []
-        right = [(start + size, b)] if start + size < b else []
-        self.free[i:i + 1] = left + right
-        self.at = start + size if start + size < self.size else 0
+        starts, ends, end = self.starts, self.ends, start + size
+        left, right = starts[i] < start, end < ends[i]
+        if left and right:
+            starts.insert(i + 1, end)
+            ends.insert(i, start)
+        elif right:
+            starts[i] = end
+        elif left:
+            ends[i] = start
+        else:
+            del starts[i], ends[i]
+        self.at = end if end < self.size else 0
         return start
 
     def give(self, start: int, size: int) -> None:
         """Return a place, merging it with free neighbours."""
-        end = start + size
-        i = 0
-        while i < len(self.free) and self.free[i][1] < start:
-            i += 1
-        j = i
-        while j < len(self.free) and self.free[j][0] <= end:
-            start, end = min(start, self.free[j][0]), max(end, self.free[j][1])
-            j += 1
-        self.free[i:j] = [(start, end)]
+        starts, ends, end = self.starts, self.ends, start + size
+        i = bisect_left(ends, start)
+        j = bisect_right(starts, end, i)
+        if i < j:
+            start, end = min(start, starts[i]), max(end, ends[j - 1])
+        starts[i:j], ends[i:j] = (start,), (end,)
 
 
 class Placement:
@@ -79,7 +86,7 @@ class Placement:
     address      per storage: byte within the partition, -1 for HBM and unused tiles
     size         bytes per partition
     born, died   first and last instruction that touches it
-    before       (earlier storage, later storage): the later one takes (part of) the earlier one's place
+    before       rows of (earlier storage, later storage): the later one takes (part of) the earlier one's place
     """
 
     def __init__(self, count: int):
@@ -87,7 +94,7 @@ class Placement:
         self.size = np.zeros(count, np.int64)
         self.born = np.full(count, -1, np.int64)
         self.died = np.full(count, -1, np.int64)
-        self.before: list[tuple[int, int]] = []
+        self.before = np.zeros((0, 2), np.int64)
 
 
 def place(trace: Trace, machine: Machine, units: Units, *, packed: bool = False) -> Placement:
@@ -105,10 +112,12 @@ def place(trace: Trace, machine: Machine, units: Units, *, packed: bool = False)
     for kept, dropped in units.same:
         placement.died[kept] = max(placement.died[kept], placement.died[dropped])
         placement.born[dropped] = placement.died[dropped] = -1
+    before: list[int] = []
     for core in range(max(1, trace.cores)):
         for buffer in (sbuf, psum):
             bundles = units.bundles if buffer is psum else []
-            _place_memory(trace, machine, placement, buffer, core, bundles, packed and buffer is sbuf)
+            before += _place_memory(trace, machine, placement, buffer, core, bundles, packed and buffer is sbuf)
+    placement.before = np.array(before, np.int64).reshape(-1, 2)
     return placement
 
 
@@ -120,46 +129,69 @@ def _capacity(machine: Machine, buffer) -> tuple[int, int]:
 
 
 def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: int, bundles: list[list[int]],
-                  packed: bool) -> None:
+                  packed: bool) -> list[int]:
+    """Fill in the tiles of one memory.  Returns who takes whose place: earlier storage, later storage, and so on."""
     size, grain = _capacity(machine, buffer)
-    tiles = [s for s in trace.storages if s.buffer is buffer and s.core == core and p.born[s.id] >= 0]
+    kinds, kind = trace.storage_kinds
+    here = np.array([k.buffer is buffer and k.core == core for k in kinds], bool)
+    tiles = np.flatnonzero(here[kind] & (p.born >= 0))
     followers: dict[int, list[int]] = {}                         # tiles that share the place of another
     for bundle in bundles:
         head, *rest = sorted(bundle, key=lambda i: (p.born[i], i))
         followers[head] = rest
         p.died[head] = max(p.died[i] for i in bundle)
-    inside = {i for rest in followers.values() for i in rest}
-    tiles = [s for s in tiles if s.id not in inside]
-    tiles.sort(key=lambda s: (p.born[s.id], s.id))
-    arena = Arena(size, packed)
-    alive: list[tuple[int, int, int, int]] = []                  # (died, id, address, size)
-    held = _Occupants()
-    for s in tiles:
-        born, died = int(p.born[s.id]), int(p.died[s.id])
-        need = -(-max(1, s.bytes_per_partition) // grain) * grain if s.address is None else s.bytes_per_partition
-        p.size[s.id] = need
-        if s.address is not None:
-            start = s.address[-1]
-            if start + need > size:
-                raise CapacityError(f"tile {s.name} at byte {start} of a partition needs {need} bytes and leaves the "
+    if followers:
+        tiles = tiles[~np.isin(tiles, [i for rest in followers.values() for i in rest])]
+    tiles = tiles[np.argsort(p.born[tiles], kind="stable")]
+    own = np.array([k.bytes_per_partition for k in kinds], np.int64)[kind[tiles]]
+    asked = np.array([-1 if k.address is None else k.address[-1] for k in kinds], np.int64)[kind[tiles]]
+    p.size[tiles] = np.where(asked >= 0, own, -(-np.maximum(1, own) // grain) * grain)
+    # in the order in which they die; those without an address of their own give their place back then
+    mortal = tiles[asked < 0]
+    dying = mortal[np.lexsort((mortal, p.died[mortal]))].tolist()
+    died, need, address = p.died.tolist(), p.size.tolist(), p.address.tolist()
+    next_death, given = 0, set[int]()
+    arena, held = Arena(size, packed), _Occupants()
+    take, give, replace = arena.take, arena.give, held.replace
+    before: list[int] = []
+    for tile, born, at in zip(tiles.tolist(), p.born[tiles].tolist(), asked.tolist(), strict=True):
+        room, end = need[tile], died[tile]
+        if at >= 0:
+            start = at
+            if start + room > size:
+                s = trace.storages[tile]
+                raise CapacityError(f"tile {s.name} at byte {start} of a partition needs {room} bytes and leaves the "
                                     f"{size} of {buffer.value}", site=_site(trace, s))
         else:
-            while alive and alive[0][0] < born:
-                _, _, at, n = heapq.heappop(alive)
-                arena.give(at, n)
-            start = arena.take(need)
-            while start is None and alive and alive[0][0] == born:      # written where its last input was read
-                _, _, at, n = heapq.heappop(alive)
-                arena.give(at, n)
-                start = arena.take(need)
-            if start is None:
-                _overflow(trace, p, tiles, s, buffer, size, need)
-            heapq.heappush(alive, (died, s.id, start, need))
-        p.address[s.id] = start
-        for other in held.replace(start, start + need, s.id):
-            if p.died[other] < died or s.address is not None:
-                p.before += [(old, new) for old in (other, *followers.get(other, ()))
-                             for new in (s.id, *followers.get(s.id, ()))]
+            while died[dying[next_death]] < born:                # ends at this tile at the latest
+                other = dying[next_death]
+                next_death += 1
+                if other not in given:
+                    give(address[other], need[other])
+            found = take(room)
+            if found is None:
+                for k in range(next_death, len(dying)):          # written where its last input was read
+                    other = dying[k]
+                    if died[other] != born or found is not None:
+                        break
+                    if address[other] >= 0 and other not in given:
+                        given.add(other)
+                        give(address[other], need[other])
+                        found = take(room)
+            if found is None:
+                _overflow(trace, p, [i for i in tiles.tolist() if address[i] >= 0], tile, size)
+            start = found
+        address[tile] = start
+        for other in replace(start, start + room, tile):
+            if died[other] < end or at >= 0:
+                if followers:
+                    for old in (other, *followers.get(other, ())):
+                        for new in (tile, *followers.get(tile, ())):
+                            before += (old, new)
+                else:
+                    before += (other, tile)
+    p.address[:] = address
+    return before
 
 
 class _Occupants:
@@ -171,43 +203,43 @@ class _Occupants:
         self.holders: list[int] = []
 
     def replace(self, start: int, end: int, storage: int) -> list[int]:
-        """Give [start, end) to `storage`; returns who held parts of it."""
-        i = bisect_right(self.starts, start)
-        if i and self.ends[i - 1] > start:
-            i -= 1
-        j = bisect_left(self.starts, end, i)
-        out = self.holders[i:j]
-        starts, ends, holders = [start], [end], [storage]
-        if i < j and self.starts[i] < start:
-            starts.insert(0, self.starts[i])
-            ends.insert(0, start)
-            holders.insert(0, self.holders[i])
-        if i < j and self.ends[j - 1] > end:
-            starts.append(end)
-            ends.append(self.ends[j - 1])
-            holders.append(self.holders[j - 1])
-        self.starts[i:j], self.ends[i:j], self.holders[i:j] = starts, ends, holders
-        return list(dict.fromkeys(out))
+        """Give [start, end) to `storage`; returns who held parts of it, each once."""
+        starts, ends, holders = self.starts, self.ends, self.holders
+        i = bisect_right(ends, start)
+        j = bisect_left(starts, end, i)
+        out = holders[i:j]
+        new_starts, new_ends, new_holders = [start], [end], [storage]
+        if out:
+            if starts[i] < start:
+                new_starts.insert(0, starts[i])
+                new_ends.insert(0, start)
+                new_holders.insert(0, out[0])
+            if ends[j - 1] > end:
+                new_starts.append(end)
+                new_ends.append(ends[j - 1])
+                new_holders.append(out[-1])
+        starts[i:j], ends[i:j], holders[i:j] = new_starts, new_ends, new_holders
+        return out if len(out) < 2 else list(dict.fromkeys(out))
 
 
 def _site(trace, storage):
     return trace.sites[storage.site] if storage.site is not None and storage.site >= 0 else None
 
 
-def _overflow(trace, p, tiles, storage, buffer, size, need) -> NoReturn:
-    born = p.born[storage.id]
-    alive = [t for t in tiles if p.address[t.id] >= 0 and p.died[t.id] >= born and p.born[t.id] <= born]
+def _overflow(trace: Trace, p: Placement, placed: list[int], tile: int, size: int) -> NoReturn:
+    storage, born, need = trace.storages[tile], p.born[tile], int(p.size[tile])
+    memory = storage.buffer
+    alive = [trace.storages[i] for i in placed if p.died[i] >= born]
     alive.sort(key=lambda t: -p.size[t.id])
     used = int(sum(p.size[t.id] for t in alive))
     lines = ", ".join(f"{t.name} {p.size[t.id]} B ({'x'.join(map(str, t.shape))} {t.dtype}"
                       + (f", line {_site(trace, t).line}" if _site(trace, t) else "") + ")" for t in alive[:5])
     more = f" and {len(alive) - 5} more" if len(alive) > 5 else ""
-    hint = ("use fewer or smaller tiles at once, or evict results to SBUF sooner" if buffer is psum
+    hint = ("use fewer or smaller tiles at once, or evict results to SBUF sooner" if memory is psum
             else "use smaller tiles, or load them later")
     if need > size:
-        raise CapacityError(f"tile {storage.name} needs {need} bytes per partition, and "
-                            f"{buffer.value.upper()} has {size}; "
-                            "use smaller tiles", site=_site(trace, storage))
-    raise CapacityError(f"{buffer.value.upper()} is full: tile {storage.name} needs {need} bytes per partition, {used} "
+        raise CapacityError(f"tile {storage.name} needs {need} bytes per partition, and {memory.value.upper()} has "
+                            f"{size}; use smaller tiles", site=_site(trace, storage))
+    raise CapacityError(f"{memory.value.upper()} is full: tile {storage.name} needs {need} bytes per partition, {used} "
                         f"of {size} are in use by {len(alive)} tiles: {lines}{more}; {hint}",
                         site=_site(trace, storage))

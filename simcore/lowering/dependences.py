@@ -35,7 +35,7 @@ def dependences(trace: Trace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     written[trace.region_storage[trace.access[writes]]] = True
     keep = written[trace.region_storage[trace.access]]
     instruction, reads, writes = instruction[keep], reads[keep], writes[keep]
-    start, cell, _ = cells(trace)
+    start, cell = cells(trace)
     region = trace.access[keep]
     count = (start[1:] - start[:-1])[region]
     entry = np.repeat(np.arange(len(region)), count)
@@ -80,7 +80,7 @@ def unique_edges(producer, consumer, cause):
         return producer, consumer, cause
     size = int(consumer.max()) + 1
     key = (consumer * size + producer) * 16 + cause
-    key = np.unique(key)
+    key.sort()
     pair, cause = key >> 4, (key & 15).astype(np.int8)
     first = np.ones(len(pair), bool)
     first[1:] = pair[1:] != pair[:-1]

@@ -252,40 +252,44 @@ def _soft(producer, consumer, cause, stream, streams: list[Stream]) -> np.ndarra
 def _with_reuse(trace: Trace, units: Units, placement: Placement, stream):
     """Dependences between units, with what follows from addresses: the first writes of a tile wait for the last
     accesses of the tiles whose place it takes."""
-    if not placement.before:
+    old, new = placement.before.T
+    if not len(old):
         return units.producer, units.consumer, units.cause
-    instruction, reads, writes = accesses(trace)
-    unit = units.unit[instruction]
-    storage = trace.region_storage[trace.access]
-    wanted = np.unique(np.array(placement.before, np.int64))
-    keep = np.zeros(len(trace.storages), bool)
-    keep[wanted] = True
-    entry = np.flatnonzero(keep[storage])
+    instruction, reads, _ = accesses(trace)
+    unit, storage = units.unit[instruction], trace.region_storage[trace.access]
+    of_interest = np.zeros(len(trace.storages), bool)
+    of_interest[old] = of_interest[new] = True
+    entry = np.flatnonzero(of_interest[storage])
     order = entry[np.lexsort((unit[entry], storage[entry]))]
-    start = np.searchsorted(storage[order], np.arange(len(trace.storages) + 1)).tolist()
-    unit, reads, stream = unit[order].tolist(), reads[order].tolist(), stream.tolist()
-    last: dict[int, list[int]] = {}        # storage -> its last unit on each stream
-    first: dict[int, list[int]] = {}       # storage -> its writes before anything reads it
-    extra = set()
-    for old, new in placement.before:
-        if old not in last:
-            last[old] = list({stream[u]: u for u in unit[start[old]:start[old + 1]]}.values())
-        if new not in first:
-            mine: list[int] = []
-            for k in range(start[new], start[new + 1]):
-                if reads[k] and mine:
-                    break
-                mine.append(unit[k])
-            first[new] = mine
-        for u in first[new]:
-            for p in last[old]:
-                if p < u:
-                    extra.add((p, u))
-    if not extra:
+    unit, storage, reads = unit[order], storage[order], reads[order]
+    at = np.arange(len(order))
+    head = np.append(True, storage[1:] != storage[:-1])
+    begin = np.maximum.accumulate(np.where(head, at, 0))
+    # up to the first read, beside what comes first
+    stop = np.cumsum(reads & ~head)
+    first = at[stop == stop[begin]]
+    # the last on each stream
+    by_stream = np.lexsort((at, stream[unit], storage))
+    key = storage[by_stream].astype(np.int64) * (int(stream.max()) + 1) + stream[unit[by_stream]]
+    last = by_stream[np.append(key[1:] != key[:-1], True)]
+    producer, consumer = _pairs(unit[last], storage[last], unit[first], storage[first], old, new)
+    if not (producer < consumer).any():
         return units.producer, units.consumer, units.cause
-    e = np.array(sorted(extra), np.int64)
-    return unique_edges(np.concatenate([units.producer, e[:, 0]]), np.concatenate([units.consumer, e[:, 1]]),
-                        np.concatenate([units.cause, np.full(len(e), REUSE, np.int8)]))
+    return unique_edges(np.concatenate([units.producer, producer]), np.concatenate([units.consumer, consumer]),
+                        np.concatenate([units.cause, np.full(len(producer), REUSE, np.int8)]))
+
+
+def _pairs(a, group_a, b, group_b, old, new) -> tuple[np.ndarray, np.ndarray]:
+    """Every a of group `old` with every b of group `new`, for all (old, new); the groups are ascending."""
+    start, count = np.searchsorted(group_a, old), np.searchsorted(group_a, old, "right")
+    count -= start
+    width_start, width = np.searchsorted(group_b, new), np.searchsorted(group_b, new, "right")
+    width -= width_start
+    pairs = count * width
+    row = np.repeat(np.arange(len(old)), pairs)
+    within = np.arange(len(row)) - (np.cumsum(pairs) - pairs)[row]
+    across, down = np.divmod(within, width[row])
+    return a[start[row] + across], b[width_start[row] + down]
 
 
 def _bytes(trace: Trace, kinds, kind_ops) -> dict[str, list[int]]:
@@ -307,10 +311,13 @@ def _bytes(trace: Trace, kinds, kind_ops) -> dict[str, list[int]]:
 
 
 def _occupancy(trace: Trace, placement: Placement, first_chip, last_chip) -> dict[str, tuple]:
+    kinds, kind = trace.storage_kinds
+    partitions = np.array([k.shape[0] if k.buffer.on_chip else 0 for k in kinds], np.int64)
     out = {}
     for name, buffer in (("SBUF", sbuf), ("PSUM", psum)):
-        ids = np.array([s.id for s in trace.storages if s.buffer is buffer and placement.born[s.id] >= 0], np.int64)
+        here = np.array([k.buffer is buffer for k in kinds], bool)
+        ids = np.flatnonzero(here[kind] & (placement.born >= 0))
         if len(ids):
-            size = np.array([trace.storages[i].shape[0] for i in ids], np.int64) * placement.size[ids]
+            size = partitions[kind[ids]] * placement.size[ids]
             out[name] = (first_chip[placement.born[ids]], last_chip[placement.died[ids]], size)
     return out

@@ -19,36 +19,46 @@ MAX_RUNS = 64             # of a region within a row; beyond, it counts as one p
 MAX_CELLS = 1 << 16      # per storage; beyond, the columns of the cut are merged and regions overlap more than they do
 
 
-def cells(trace: Trace) -> tuple[np.ndarray, np.ndarray, int]:
-    """(start, cell): region r covers the cells cell[start[r]:start[r + 1]]; and the number of cells of the trace."""
+def cells(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
+    """(start, cell): region r covers the cells cell[start[r]:start[r + 1]]."""
     order = np.argsort(trace.region_storage, kind="stable")
-    storages, first = np.unique(trace.region_storage[order], return_index=True)
-    bounds = np.append(first, len(order))
-    counts = np.zeros(len(order), np.int64)
-    pieces: list[np.ndarray] = [np.zeros(0, np.int64)] * len(order)
-    known: dict = {}
-    base = 0
-    layouts, offsets = trace.region_layout.tolist(), trace.region_offset.tolist()
-    one = np.zeros(1, np.int64)
-    for s, a, b in zip(storages.tolist(), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        regions = order[a:b].tolist()
-        if len(regions) == 1:
-            pieces[regions[0]] = one + base
-            base += 1
-            continue
-        storage = trace.storages[s]
-        key = (storage.shape, storage.dtype, tuple([(layouts[r], offsets[r]) for r in regions]))
-        cut = known.get(key)
-        if cut is None:
-            cut = known[key] = _cut(storage, [(trace.layouts[layouts[r]], offsets[r]) for r in regions])
-        parts, total = cut
-        for r, part in zip(regions, parts, strict=True):
-            pieces[r] = part + base
-        base += total
-    counts = np.fromiter((len(p) for p in pieces), np.int64, len(pieces))
-    start = np.zeros(len(pieces) + 1, np.int64)
-    np.cumsum(counts, out=start[1:])
-    return start, np.concatenate(pieces) if pieces else np.zeros(0, np.int64), base
+    owner = trace.region_storage[order]
+    first = np.flatnonzero(np.append(True, owner[1:] != owner[:-1])) if len(owner) else np.zeros(0, np.int64)
+    size = np.diff(first, append=len(owner))
+    kinds, kind = trace.storage_kinds
+    # storages of one kind whose regions are the same are cut once; a single region is one cell
+    parts, begin, total = [np.zeros(1, np.int64)], [0], [1]
+    cut = np.zeros(len(first), np.int64)
+    text = np.stack([trace.region_layout[order], trace.region_offset[order]], 1, dtype=np.int64).tobytes()
+    known: dict[tuple[int, bytes], int] = {}
+    several = np.flatnonzero(size > 1)
+    found = []
+    for k, a, n in zip(kind[owner[first[several]]].tolist(), first[several].tolist(), size[several].tolist(),
+                       strict=True):
+        key = (k, text[16 * a:16 * (a + n)])
+        number = known.get(key)
+        if number is None:
+            number = known[key] = len(begin)
+            mine, cells_of = _cut(kinds[k], [(trace.layouts[trace.region_layout[r]], int(trace.region_offset[r]))
+                                             for r in order[a:a + n].tolist()])
+            begin.append(len(parts))
+            total.append(cells_of)
+            parts += mine
+        found.append(number)
+    cut[several] = found
+    base = np.cumsum(np.array(total)[cut]) - np.array(total)[cut]
+    length = np.array([len(p) for p in parts], np.int64)
+    at = np.cumsum(length) - length
+    # per region: which part, and the first cell of its storage
+    part, first_cell = np.empty(len(order), np.int64), np.empty(len(order), np.int64)
+    part[order] = np.repeat(np.array(begin)[cut] - first, size) + np.arange(len(order))
+    first_cell[order] = np.repeat(base, size)
+    count = length[part]
+    start = np.zeros(len(count) + 1, np.int64)
+    np.cumsum(count, out=start[1:])
+    region = np.repeat(np.arange(len(count)), count)
+    cell = np.concatenate(parts)[np.arange(len(region)) + (at[part] - start[:-1])[region]] + first_cell[region]
+    return start, cell
 
 
 def _cut(storage: Storage, regions: list[tuple[Layout, int]]) -> tuple[list[np.ndarray], int]:
