@@ -137,7 +137,7 @@ class _Rewriter:
             if v["src"].dtype is not v["dst"].dtype or v["src"].free != v["dst"].free:
                 continue
             readers = [j for j, why in self.after[i] if why == DATA]
-            if readers and all(self._reads_psum(j, c[0]) for j in readers):
+            if readers and all(self._reads_psum(j, c[0], v["dst"].free) for j in readers):
                 able.setdefault(int(self.trace.site[i]), []).append(i)
         found = False
         for rows in able.values():
@@ -159,9 +159,15 @@ class _Rewriter:
                     self.in_psum.add(sb)
         return found
 
-    def _reads_psum(self, j: int, tile: int) -> bool:
-        """Could instruction j read this tile from PSUM?  Not both inputs of one instruction may be there."""
+    def _reads_psum(self, j: int, tile: int, copied: int) -> bool:
+        """Could instruction j read this tile from PSUM?
+
+        Not both inputs of one instruction may be there, and what it reads must be what one copy brought: a tile of
+        several banks is put together in SBUF.
+        """
         v = self.trace.variants[self.trace.variant[j]]
+        if any(o.layout.free > copied for k, o in enumerate(v.operands) if self._storage(j, k) == tile):
+            return False
         if v.name in ("tensor_reduce", "activation", "tensor_scalar", "activation_reduce", "tensor_scalar_reduce"):
             return True
         if v.name != "tensor_tensor":
@@ -197,9 +203,14 @@ class _Rewriter:
             self.same.append((place, tile))
 
     def _drop_repeats(self) -> None:
-        """Leave out instructions that would compute again what their line computed last time."""
+        """Leave out instructions that would compute again what an earlier one has computed, while there is room for it.
+
+        What is used again needs a place as long; a result that would have to outlive more than `room` bytes of others
+        like it is computed again.
+        """
         trace = self.trace
-        last: dict[tuple[int, int], tuple[tuple[int, ...], int, int]] = {}
+        keys: list[tuple[int, tuple[int, ...], int] | None] = [None] * self.n
+        seen: dict[tuple[int, tuple[int, ...], int], int] = {}
         for i in range(self.n):
             v = trace.variants[trace.variant[i]]
             if v.name not in _PURE or len(v.writes) != 1:
@@ -213,13 +224,23 @@ class _Rewriter:
             inputs = tuple(r for j, r in enumerate(regions) if j != k)
             if any(self.writes.get(int(trace.region_storage[r]), 0) > 1 for r in inputs):
                 continue
-            key = (int(trace.site[i]), int(trace.variant[i]))
-            before = last.get(key)
-            if before is not None and before[0] == inputs:
-                self.gone[i] = before[1]
-                self.same.append((before[2], tile))
+            key = keys[i] = (int(trace.variant[i]), inputs, trace.storages[tile].core)
+            seen[key] = seen.get(key, 0) + 1
+        held = 0
+        first: dict[tuple[int, tuple[int, ...], int], tuple[int, int, int]] = {}      # -> instruction, tile, held then
+        for i, key in enumerate(keys):
+            if key is None or seen[key] < 2:
+                continue
+            k = trace.variants[key[0]].operands.index(trace.variants[key[0]].writes[0])
+            tile = self._storage(i, k)
+            before = first.get(key)
+            if before is not None and held - before[2] <= self.room:
+                self.gone[i] = before[0]
+                self.same.append((before[1], tile))
+                first[key] = (before[0], before[1], held)
             else:
-                last[key] = (inputs, i, tile)
+                held += trace.storages[tile].bytes_per_partition
+                first[key] = (i, tile, held)
 
     def _merge_copies(self, rows: list[int], copies, elements: int) -> None:
         """Neighbouring copies out of PSUM into one tile become one, up to a bank of elements, if all of them fit."""
