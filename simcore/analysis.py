@@ -61,6 +61,29 @@ def span_ps(timeline: Timeline) -> tuple[int, int]:
     return int(t.start_ps[rows].min()), max(int(end.max()) for end in ends if len(end))
 
 
+@lru_cache(maxsize=8)
+def occupied_ps(timeline: Timeline) -> np.ndarray:
+    """Per row, its share of its engine's busy time: moments that several instructions overlap in are divided equally.
+
+    Instructions of one engine may overlap (a MATMUL lasts until its result is there, the next is fed long before), so
+    durations add up to more than the engine was busy.  These shares add up to it (float64 picoseconds).
+    """
+    t = timeline.instructions
+    occupied = np.zeros(len(t), np.float64)
+    rows = kernel_rows(timeline)
+    key = t.core[rows].astype(np.int64) * len(ENGINES) + t.engine[rows]
+    for lane in np.unique(key):
+        start, end = t.start_ps[rows[key == lane]], t.end_ps[rows[key == lane]]
+        moment = np.unique(np.concatenate([start, end]))
+        running = np.searchsorted(np.sort(start), moment, "right") - np.searchsorted(np.sort(end), moment, "right")
+        each = np.diff(moment, append=moment[-1]) / np.maximum(running, 1)  # a moment's length for one of those running
+        until = np.concatenate([[0.0], np.cumsum(each)])
+        at_start, at_end = np.searchsorted(moment, start), np.searchsorted(moment, end)
+        occupied[rows[key == lane]] = until[at_end] - until[at_start]
+    occupied.setflags(write=False)
+    return occupied
+
+
 # ---------------------------------------------------------------------------------------------------- chains of waits
 
 
@@ -296,7 +319,7 @@ class LineFigures:
 
     site: Site | None
     instructions: int
-    busy_ps: dict[str, int]  # by engine: sum of its instructions' times
+    busy_ps: dict[str, int]  # by engine: its share of the busy time; the lines' shares add up to it
     dma_ps: int  # union of its transfers
     wait_ps: int  # engines stood idle before its instructions
     critical_ps: int  # its share of the critical path
@@ -317,7 +340,7 @@ def lines(timeline: Timeline) -> list[LineFigures]:
         return np.bincount(line, weights=values.astype(np.float64), minlength=count)
 
     number = np.bincount(line, minlength=count)
-    busy = [total(np.where(t.engine[rows] == i, (t.end_ps - t.start_ps)[rows], 0)) for i in range(len(ENGINES))]
+    busy = [total(np.where(t.engine[rows] == i, occupied_ps(timeline)[rows], 0)) for i in range(len(ENGINES))]
     wait, flops = total(stall_ps(timeline)[rows]), total(t.flops[rows])
     hbm = total((t.hbm_read_bytes + t.hbm_write_bytes)[rows])
     owner = np.where(d.instruction >= 0, line_of_site[t.site[np.maximum(d.instruction, 0)] + 1] if len(t) else 0, -1)
@@ -330,7 +353,7 @@ def lines(timeline: Timeline) -> list[LineFigures]:
             LineFigures(
                 site=key,
                 instructions=int(number[k]),
-                busy_ps={e: int(busy[i][k]) for i, e in enumerate(ENGINES) if busy[i][k]},
+                busy_ps={e: round(busy[i][k]) for i, e in enumerate(ENGINES) if busy[i][k]},
                 dma_ps=union_ps(d.start_ps[mine], d.end_ps[mine]),
                 wait_ps=int(wait[k]),
                 critical_ps=critical.get(_line(key), 0),

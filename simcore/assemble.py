@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from simcore.limiter import clock_states
-from simcore.lowering.coverage import outside_calibration
+from simcore.lowering.coverage import extrapolated, outside_calibration
 from simcore.lowering.program import Program
 from simcore.machine import Machine
 from simcore.timeline import CAUSES, MEMORIES, Counter, Dependences, DmaTransfers, Instructions, Timeline
@@ -48,12 +48,13 @@ def assemble(trace: Trace, machine: Machine, p: Program, run) -> Timeline:
     end_ps = int(max(end.max(initial=0), done.max(initial=0), max(run.transfer_end, default=0)))
     totals = {"kernel_ps": end_ps, **_totals(end_ps, trace.cores, machine)}
     return Timeline(
-        name=trace.name, kind="simulated", target=trace.target, instructions=instructions, dma=dma,
+        name=trace.name, kind="simulated", target=machine.name, instructions=instructions, dma=dma,
         dependences=dependences,
         clock=clock_states(run.limiters, end_ps), opcodes=opcodes, strings=strings, sites=tuple(trace.sites),
         queues=queues, dtypes=dtypes,
         counters=_counters(p, instructions, dma, rank), sources=trace.sources, totals=totals,
-        info=trace.info | {"tensors": _tensors(trace), "outside_calibration": outside_calibration(trace, machine)},
+        info=trace.info | {"tensors": _tensors(trace), "outside_calibration": outside_calibration(trace, machine),
+                           "extrapolated": extrapolated(machine)},
         machine=machine.to_dict(), trace=trace,
     )
 

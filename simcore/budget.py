@@ -62,6 +62,7 @@ class Verdict:
     run: str
     limit: Limit
     actual: float
+    caveat: str = ""  # what of the prediction rests on numbers nobody has measured
 
     @property
     def ok(self) -> bool:
@@ -81,6 +82,7 @@ class Verdict:
             "actual": self.actual,
             "limit": self.limit.value,
             "sense": "<=" if self.limit.at_most else ">=",
+            "caveat": self.caveat,
         }
 
 
@@ -130,4 +132,4 @@ def _utilisation(summary: Summary, name: str) -> float:
 def judge(timeline: Timeline, limits: Iterable[Limit]) -> list[Verdict]:
     """One verdict per limit, in their order."""
     summary = timeline.summary()
-    return [Verdict(timeline.name, limit, limit.measure(summary)) for limit in limits]
+    return [Verdict(timeline.name, limit, limit.measure(summary), timeline.caveat) for limit in limits]

@@ -16,15 +16,12 @@ import numpy as np
 from simcore import analysis, format
 from simcore.timeline import ENGINES, Timeline, union_ps
 
-WAITING_OPCODES = frozenset({"EVENT_SEMAPHORE"})
-"""Rows of a measured profile that contain waiting; the vendor leaves them out of an engine's active time."""
-
 
 @dataclass(frozen=True)
 class OpcodeFigures:
     opcode: str
     instructions: int
-    time_ps: int  # sum of durations: instructions of one engine may overlap
+    time_ps: int  # its part of the engine's busy time (analysis.occupied_ps): the opcodes' parts add up to it
 
 
 @dataclass(frozen=True)
@@ -124,6 +121,8 @@ class Summary:
     critical_path_ps: dict[str, int]  # by engine, "DMA", "handoff", "launch"; adds up to the span
     totals: dict[str, int] = dataclasses.field(default_factory=dict)
     lacks: tuple[str, ...] = ()  # what is not recorded where a profile holds totals only
+    origin: str = ""  # kind and target for a title, and whether the chip as a whole is an extrapolation
+    caveat: str = ""  # the first of `unmeasured` in a sentence
     unmeasured: tuple[str, ...] = ()  # what of a prediction rests on numbers nobody has measured on this chip
 
     @property
@@ -200,6 +199,8 @@ def summarize(timeline: Timeline) -> Summary:
         bounds_ps=bounds_ps(timeline),
         critical_path_ps=analysis.critical_path(timeline).by_lane(),
         totals=dict(timeline.totals),
+        origin=timeline.origin,
+        caveat=timeline.caveat,
         unmeasured=tuple(str(line) for line in timeline.info.get("outside_calibration", ())),
     )
 
@@ -233,6 +234,7 @@ def _of_totals(timeline: Timeline) -> Summary:
         flops_per_s=flops / (span * 1e-12) if span else None,
         hbm_bytes_per_s=(read + written) / (span * 1e-12) if span else None,
         bounds_ps={}, critical_path_ps={}, totals=dict(timeline.totals), lacks=tuple(timeline.info.get("lacks", ())),
+        origin=timeline.origin,
     )
 
 
@@ -244,14 +246,11 @@ def bounds_ps(timeline: Timeline) -> dict[str, int]:
 
 def _engine(timeline: Timeline, name: str, core: int, rows: np.ndarray, begin: int, end: int) -> EngineFigures:
     t = timeline.instructions
-    waiting = [i for i, opcode in enumerate(timeline.opcodes) if opcode in WAITING_OPCODES]
-    working = rows[~np.isin(t.opcode[rows], waiting)]
-    busy = union_ps(t.start_ps[working], t.end_ps[working])
-    length = (t.end_ps - t.start_ps)[rows]
+    busy = union_ps(t.start_ps[rows], t.end_ps[rows])
     counts = np.bincount(t.opcode[rows], minlength=len(timeline.opcodes))
-    times = np.bincount(t.opcode[rows], weights=length.astype(np.float64), minlength=len(timeline.opcodes))
+    times = np.bincount(t.opcode[rows], weights=analysis.occupied_ps(timeline)[rows], minlength=len(timeline.opcodes))
     opcodes = sorted(
-        (OpcodeFigures(timeline.opcodes[i], int(counts[i]), int(times[i])) for i in np.flatnonzero(counts)),
+        (OpcodeFigures(timeline.opcodes[i], int(counts[i]), round(times[i])) for i in np.flatnonzero(counts)),
         key=lambda o: (-o.time_ps, o.opcode),
     )
     return EngineFigures(
@@ -293,7 +292,7 @@ def _dma(timeline: Timeline, span: int) -> DmaFigures:
 
 
 def _headline(s: Summary):
-    yield f"{s.name}: {s.kind} on {s.target}, {format.time(s.span_ps)}, {format.number(s.instructions)} instructions"
+    yield f"{s.name}: {s.origin}, {format.time(s.span_ps)}, {format.number(s.instructions)} instructions"
     rate = f" at {format.flop_rate(s.flops_per_s)}" if s.flops else ""
     yield (
         f"{format.flops(s.flops)}{rate}; HBM {format.size(s.hbm_read_bytes)} read, "
@@ -309,9 +308,8 @@ def _headline(s: Summary):
         yield f"Busiest: {s.bottleneck} (no lower bounds are recorded with it)"
     if s.lacks:
         yield f"Totals of the whole profile, the runtime's set-up included; it records no {', no '.join(s.lacks)}"
-    if s.unmeasured:
-        first, more = s.unmeasured[0], len(s.unmeasured) - 1
-        yield f"Outside what is calibrated: {first}{f'; and {more} more, see --json' if more else ''}"
+    if s.caveat:
+        yield s.caveat
 
 
 def _engines_table(s: Summary) -> Table:

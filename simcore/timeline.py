@@ -68,7 +68,7 @@ class Instructions(Columns):
     done_ps: i64 = field()        # its result may be used (DMA triggers: completion of the transfer)
     wait_cause: i8 = field()      # index into CAUSES: what it waited for last
     wait_on: i32 = field(metadata=INDEX)        # row it waited for
-    wait_ps: i64 = field()        # how long its engine stood idle before it for that reason
+    wait_ps: i64 = field()        # how long for; while its engine stood idle: analysis.stall_ps
     dtype: i8 = field(metadata=INDEX)           # index into Timeline.dtypes: dtype of the arithmetic, for ceilings
     elements: i64 = field()       # multiply-adds, MATMUL only
     flops: i64 = field()          # arithmetic operations (2 per multiply-add)
@@ -167,6 +167,21 @@ class Timeline:
     def totals_only(self) -> bool:
         """Whether this is a profile's summary: totals and metrics, no rows (`info["lacks"]` says what is missing)."""
         return bool(self.info.get("lacks")) and not len(self.instructions) and not len(self.dma)
+
+    @property
+    def origin(self) -> str:
+        """ "measured on trn2", "simulated on trn1 (extrapolated)": for titles."""
+        return f"{self.kind} on {self.target}{' (extrapolated)' if self.info.get('extrapolated') else ''}"
+
+    @property
+    def caveat(self) -> str:
+        """What of a prediction rests on numbers nobody has measured on this chip, in one line; empty when none does."""
+        found = [str(line) for line in self.info.get("outside_calibration", ())]
+        if not found:
+            return ""
+        known = "Extrapolated, compare with no other chip" if self.info.get("extrapolated") else "Not all is calibrated"
+        more = f"; {len(found) - 1} more: simcore run --json" if len(found) > 1 else ""
+        return f"{known}: {found[0]}{more}"
 
     @cached_property
     def cores(self) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import pytest
 from handmade import pipeline
 
 import simcore
+from simcore import format
 from simcore.frontend import activate
 from simcore.lowering.costs import ops_of
 from simcore.lowering.numbers import basis
@@ -56,6 +57,30 @@ def test_the_panel_shows_the_law_and_its_source(trace):
     for part in ("one of these costs", "vector cycles", "vector law:", "vector.clock_hz", "specified",
                  "elements per partition", "where"):
         assert part in text, text
+
+
+def test_the_panel_costs_what_the_compiler_made_of_an_instruction():
+    """Of the older dialect: reciprocals of four iterations done at once cost more than one, and the panel says so."""
+
+    def kernel(a):
+        import neuronxcc.nki.isa as nisa
+        import neuronxcc.nki.language as nl
+
+        out = nl.ndarray((4, nl.par_dim(128), 1), dtype=nl.float32, buffer=nl.shared_hbm)
+        for i in nl.affine_range(4):
+            nl.store(out[i], nisa.reciprocal(nisa.tensor_reduce(nl.max, nl.load(a[i]), axis=1)))
+        return out
+
+    with activate():
+        import neuronxcc.nki as nki
+
+        trace = simcore.capture(nki.jit(kernel), np.zeros((4, 128, 256), np.float32), values=False)
+    timeline = simcore.simulate(trace, simcore.load_machine("trn2"))
+    row = [timeline.opcode(r) for r in range(len(timeline.instructions))].index("RECIPROCAL")
+    text = "\n".join("".join(t for t, _ in line) for line in cost(choose(open_view(Runs((timeline,))),
+                                                                         Item(0, "instruction", row))))
+    took = timeline.instructions.end_ps[row] - timeline.instructions.start_ps[row]
+    assert "4 of these, done at once, cost" in text and f"RECIPROCAL  {format.time(int(took))}" in text, text
 
 
 def test_the_panel_says_why_it_knows_nothing():

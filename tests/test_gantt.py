@@ -65,7 +65,7 @@ def _words(timeline, **options) -> str:
 def test_the_picture_names_lanes_opcodes_and_causes():
     words = _words(pipeline(4))
     for wanted in (
-        "pipeline (simulated, trn2)", "Tensor", "Vector", "Scalar", "Sync", "DMA", "all 16", "MATMUL", "ACTIVATE",
+        "pipeline (simulated on trn2)", "Tensor", "Vector", "Scalar", "Sync", "DMA", "all 16", "MATMUL", "ACTIVATE",
         "critical path", "waits for a DMA to complete", "waits for a buffer still in use", "PE clock held back", "SBUF",
     ):  # fmt: skip
         assert wanted in words, wanted

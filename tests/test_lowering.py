@@ -212,6 +212,9 @@ def test_predictions_say_what_they_rest_on():
     trace = capture(kernel, spec((128, 64)), target="trn2", values=False)
     assert [s.split(":")[0] for s in outside_calibration(trace, TRN2)] == ["nisa.bn_stats on Vector"]
     assert any("taken over from another generation" in s for s in outside_calibration(trace, load_machine("trn3")))
+    chips = {chip: simulate(trace, load_machine(chip)) for chip in ("trn1", "trn2", "trn3")}
+    assert [chip for chip, run in chips.items() if run.origin.endswith(" (extrapolated)")] == ["trn1", "trn3"]
+    assert chips["trn1"].caveat.startswith("Extrapolated, compare with no other chip: ")
 
 
 def test_each_core_loads_its_tables():

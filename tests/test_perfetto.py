@@ -235,7 +235,7 @@ def test_arguments(tmp_path, processor):
     assert by_time[2214]["start_ps"] == 2_213_750 and by_time[2214]["duration_ps"] == 579_583
     assert by_time[2214]["flops"] == 256 and by_time[2214]["dtype"] == "bfloat16"
     assert by_time[2640]["waited_for"] == "data" and by_time[2640]["waited_on"] == "MATMUL (id 2, Tensor)"
-    assert "wait_ns" not in by_time[2214] and float(by_time[2640]["wait_ns"]) == 0.1
+    assert "stall_ns" not in by_time[2214] and float(by_time[2640]["stall_ns"]) == 0.1
     assert "kernel_line" not in by_time[2640]       # its file is not among the sources
 
 

@@ -11,9 +11,14 @@ import pytest
 from handmade import NS, check_golden, pipeline, random_rows
 from rich.console import Console
 
-from simcore import analysis
+from simcore import analysis, compare
+from simcore.budget import judge, time_limit
+from simcore.explain import explain
 from simcore.timeline import ENGINES, union_ps
 from simcore.viz import text
+from simcore.viz.tui.model.overview import overview
+from simcore.viz.tui.model.runs import Runs
+from simcore.viz.tui.model.view import open_view
 
 
 def test_figures_of_the_pipeline():
@@ -149,5 +154,22 @@ def test_rich_shows_the_same_words(width):
 def test_what_rests_on_unmeasured_numbers_is_said():
     timeline = pipeline()
     timeline.info["outside_calibration"] = ["nisa.topk on GpSimd: specified, not measured", "another"]
-    expected = "Outside what is calibrated: nisa.topk on GpSimd: specified, not measured; and 1 more, see --json"
-    assert expected in str(timeline.summary())
+    expected = "Not all is calibrated: nisa.topk on GpSimd: specified, not measured; 1 more: simcore run --json"
+    shown = (timeline.summary(), explain(timeline), timeline)
+    assert all(expected in text for text in (str(shown[0]), str(shown[1]), shown[2]._repr_html_()))
+    assert expected in "".join(text for line in overview(open_view(Runs((timeline,)))) for text, _ in line)
+    assert expected == judge(timeline, [time_limit("1us")])[0].to_dict()["caveat"]
+    assert f"a: {expected}" in compare(timeline, pipeline()).headline()
+
+
+def test_shares_of_overlapping_instructions_add_up_to_the_busy_time():
+    """Three rows of one engine: alone 100 ns, two at once 100 ns, all three 50 ns, idle 50 ns, alone again 100 ns."""
+    t = pipeline(1)
+    i = t.instructions
+    starts, ends = np.array([0, 100, 200, 300]) * 1000, np.array([250, 250, 250, 400]) * 1000
+    rows = {name: getattr(i, name)[:4] for name in (f.name for f in dataclasses.fields(i))}
+    rows |= {"start_ps": starts, "end_ps": ends, "done_ps": ends, "engine": np.zeros(4), "opcode": np.r_[0, 1, 1, 2]}
+    t = dataclasses.replace(t, **(_no_rows() | {"instructions": type(i)(**rows)}))
+    assert np.allclose(analysis.occupied_ps(t), [166_667, 66_667, 16_667, 100_000], atol=1)
+    tensor = t.summary().engines[0]
+    assert sum(o.time_ps for o in tensor.opcodes) == tensor.busy_ps == 350_000

@@ -100,6 +100,7 @@ def sarif(explanation: Explanation) -> dict[str, Any]:
                     "target": explanation.target,
                     "span_ps": explanation.span_ps,
                     "simulated": explanation.simulated,
+                    "caveat": explanation.caveat,
                 },
             }
         ],

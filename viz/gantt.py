@@ -75,7 +75,7 @@ def draw(
     heights = [0.62 * len(lanes), *[0.8] * len(counters)]
     axes = fig.subplots(1 + len(counters), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
     ax = axes[0]
-    ax.set_title(title or f"{timeline.name} ({timeline.kind}, {timeline.target})")
+    ax.set_title(title or f"{timeline.name} ({timeline.origin})")
     causes = [
         _engine_lane(ax, timeline, engine, core, len(lanes) - 1 - i, span, theme)
         for i, (engine, core) in enumerate(lanes)
@@ -119,7 +119,7 @@ def _engine_lane(ax: Axes, timeline: Timeline, engine: str, core: int, y: int, s
     t = timeline.instructions
     rows = analysis.kernel_rows(timeline)
     rows = rows[(t.engine[rows] == ENGINES.index(engine)) & (t.core[rows] == core)]
-    times = np.bincount(t.opcode[rows], weights=(t.end_ps - t.start_ps)[rows], minlength=len(timeline.opcodes))
+    times = np.bincount(t.opcode[rows], weights=analysis.occupied_ps(timeline)[rows], minlength=len(timeline.opcodes))
     rank = np.argsort(np.argsort(-times, kind="stable"), kind="stable")
     found = binning.bars(t.start_ps[rows], t.end_ps[rows], rank[t.opcode[rows]], span, row=rows)
     overlap = bool((t.start_ps[rows][1:] < t.end_ps[rows][:-1]).any()) and len(np.unique(t.opcode[rows])) > 1

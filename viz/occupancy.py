@@ -38,7 +38,7 @@ def write(
     span = windows.choose(timeline, window, line)
     with style.figure(width, 1.2 + 1.35 * len(counters), theme) as fig:
         axes = fig.subplots(len(counters), 1, sharex=True, squeeze=False)[:, 0]
-        axes[0].set_title(title or f"{timeline.name} ({timeline.kind}, {timeline.target})")
+        axes[0].set_title(title or f"{timeline.name} ({timeline.origin})")
         for ax, name in zip(axes, counters, strict=True):
             draw_counter(ax, timeline, name, span, theme)
         windows.time_axis(axes[-1], span)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simcore.analysis import span_ps
+from simcore.analysis import span_ps, stall_ps
 from simcore.files import replacing
 from simcore.profile.counters import derived_counters
 from simcore.timeline import CAUSES, ENGINES, MEMORIES, Timeline
@@ -59,6 +59,7 @@ class _Writer:
         self.trace, self.timeline, self.first_flow, self.later_ps = trace, timeline, first_flow, later_ps
         self.prefix = f"{timeline.name} " if several else ""
         self.lines: dict[int, str] = {}
+        self.stall = stall_ps(timeline)
         self.texts = {name: text.splitlines() for name, text in timeline.sources.items()}
 
     def write(self, flows: bool) -> int:
@@ -67,7 +68,7 @@ class _Writer:
         if self.arrows is not None:
             used += self.arrows.count
         for core in t.cores or (0,):
-            about = f"{t.name}: {t.kind} on {t.target}"
+            about = f"{t.name}: {t.origin}"
             root = self.trace.track(f"{self.prefix}NeuronCore {core}", children_in_order=True, about=about)
             for rank, name in enumerate(_TRACKS, 1):
                 self._engine(root, name, rank, core)
@@ -110,8 +111,8 @@ class _Writer:
             if code := self._line(site):
                 yield "kernel_line", code
         yield "waited_for", CAUSES[c.wait_cause[row]]
-        if c.wait_ps[row]:
-            yield "wait_ns", int(c.wait_ps[row]) / 1000
+        if stall := int(self.stall[row]):
+            yield "stall_ns", stall / 1000
         if (on := int(c.wait_on[row])) >= 0:
             yield "waited_on", f"{t.opcode(on)} (id {on}, {ENGINES[c.engine[on]]})"
         yield "start_ps", int(c.start_ps[row])

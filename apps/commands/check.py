@@ -33,6 +33,7 @@ def check(
 ) -> None:
     """Check every launch against a budget; the exit code is 1 when a limit is broken."""
     from simcore.apps.load import load
+    from simcore.apps.output import narrate
     from simcore.budget import engine_limit, hbm_limit, judge, time_limit
     from simcore.errors import UsageError
 
@@ -43,5 +44,7 @@ def check(
         raise UsageError("nothing to check: give --budget, --engine or --hbm-bytes")
     verdicts = [verdict for timeline in load(sources, totals=True) for verdict in judge(timeline, limits)]
     print(json.dumps([v.to_dict() for v in verdicts], indent=1) if as_json else "\n".join(map(str, verdicts)))
+    for caveat in dict.fromkeys(f"{v.run}: {v.caveat}" for v in verdicts if v.caveat):
+        narrate(caveat)
     if not all(v.ok for v in verdicts):
         raise typer.Exit(1)

@@ -50,18 +50,19 @@ class Explanation:
     findings: tuple[Finding, ...]  # largest saving first
     simulated: bool  # savings were simulated; otherwise symptoms only
     notes: tuple[str, ...] = ()
+    origin: str = ""  # kind and target for a title, and whether the chip as a whole is an extrapolation
+    caveat: str = ""  # what of the prediction rests on numbers nobody has measured on this chip
 
     def headline(self) -> tuple[str, ...]:
         """Sentences: how long, and how far from the largest bound."""
-        first = f"{self.name}: {self.kind} on {self.target}, {format.time(self.span_ps)}"
-        if not self.bounds_ps:
-            return (first,)
-        resource, ps = next(iter(self.bounds_ps.items()))
-        return (
-            first,
-            f"No schedule of these instructions is shorter than {format.time(ps)} ({resource}); "
-            f"{format.time(self.span_ps - ps)} are lost to waiting",
-        )
+        lines = [f"{self.name}: {self.origin}, {format.time(self.span_ps)}"]
+        if self.bounds_ps:
+            resource, ps = next(iter(self.bounds_ps.items()))
+            lines.append(
+                f"No schedule of these instructions is shorter than {format.time(ps)} ({resource}); "
+                f"{format.time(self.span_ps - ps)} are lost to waiting"
+            )
+        return (*lines, self.caveat) if self.caveat else tuple(lines)
 
     def tables(self) -> tuple[Table, ...]:
         """Bounds beside the time, critical path by engine and by line, stalls by cause; empty ones are left out."""
@@ -119,6 +120,7 @@ class Explanation:
             "findings": [f.to_dict() for f in self.findings],
             "simulated": self.simulated,
             "notes": list(self.notes),
+            "caveat": self.caveat,
         }
 
 
@@ -154,6 +156,8 @@ def explain(timeline: Timeline, trace: Trace | None = None, machine: Machine | N
         findings=tuple(findings),
         simulated=trace is not None and len(trace) <= MAX_STEPS,
         notes=tuple(notes),
+        origin=timeline.origin,
+        caveat=timeline.caveat,
     )
 
 

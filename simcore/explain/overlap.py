@@ -26,12 +26,10 @@ def engine_idle(c: Context) -> Iterator[Candidate]:
 
 def _waiting(c: Context, causes: tuple[str, ...]) -> dict[int, int]:
     """Picoseconds engines stood idle for these causes, by the trace row that waited."""
-    t = c.timeline.instructions
-    rows = np.flatnonzero(
-        np.isin(t.wait_cause, [CAUSES.index(x) for x in causes]) & (t.wait_ps > 0) & (t.source_row >= 0)
-    )
+    t, stall = c.timeline.instructions, analysis.stall_ps(c.timeline)
+    rows = np.flatnonzero(np.isin(t.wait_cause, [CAUSES.index(x) for x in causes]) & (stall > 0) & (t.source_row >= 0))
     out: dict[int, int] = {}
-    for row, ps in zip(t.source_row[rows].tolist(), t.wait_ps[rows].tolist()):
+    for row, ps in zip(t.source_row[rows].tolist(), stall[rows].tolist()):
         out[row] = out.get(row, 0) + ps
     return out
 

@@ -88,12 +88,13 @@ def _waits(timeline: Timeline) -> Iterator[Finding]:
         return
     name = max(engines, key=lambda k: engines[k])
     mine = rows[t.engine[rows] == ENGINES.index(name)]
+    stall = analysis.stall_ps(timeline)
     for rule, causes, what in (
         ("engine-idle", ("data", "reuse", "bank"), "results or tiles of other engines"),
         ("unhidden-load", ("dma",), "DMA transfers"),
     ):
-        waiting = mine[np.isin(t.wait_cause[mine], [CAUSES.index(c) for c in causes]) & (t.wait_ps[mine] > 0)]
-        cost = int(t.wait_ps[waiting].sum())
+        waiting = mine[np.isin(t.wait_cause[mine], [CAUSES.index(c) for c in causes]) & (stall[mine] > 0)]
+        cost = int(stall[waiting].sum())
         if cost:
             times = f"{len(waiting)} time{'s' * (len(waiting) > 1)}"
             message = f"{name}, the busiest engine, waits {format.time(cost)} for {what}, {times}"

@@ -10,11 +10,15 @@ from simcore.trace import Trace
 _SURE = ("measured", "fitted")
 
 
+def extrapolated(machine: Machine) -> bool:
+    """Whether the chip as a whole was never measured: how instructions and DMAs meet is taken from another one."""
+    return machine.provenance.get("semaphore.handoff_ns", ("", ""))[0] not in _SURE
+
+
 def outside_calibration(trace: Trace, machine: Machine) -> list[str]:
     """Sentences, one per kind of instruction whose cost was never measured on this chip; empty when all were."""
     out: dict[str, None] = {}
-    kind = machine.provenance.get("semaphore.handoff_ns", ("", ""))[0]
-    if kind not in _SURE:
+    if extrapolated(machine):
         out[f"{machine.title}: hand-offs and DMA latencies are taken over from another generation"] = None
     for v in trace.variants:
         engine = engine_of(v)

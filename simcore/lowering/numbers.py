@@ -12,10 +12,12 @@ from typing import Any
 
 from simcore.isa.table import Op
 from simcore.lowering.costs import ops_of
+from simcore.lowering.program import Kind, lower
+from simcore.lowering.units import LEGACY
 from simcore.machine import Law, Machine
 from simcore.machine.machine import unit_of
 from simcore.machine.sections import SECTIONS, Section
-from simcore.trace import Variant
+from simcore.trace import Trace, Variant
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,26 @@ class Basis:
     cycles: tuple[tuple[str, float, int], ...]
 
 
-def basis(variant: Variant, machine: Machine) -> Basis:
-    """Run the variant's cost rule and note what it reads.  Raises MachineError where the machine lacks a number."""
+def basis(variant: Variant, machine: Machine, *how: int) -> Basis:
+    """Run the variant's cost rule and note what it reads.  Raises MachineError where the machine lacks a number.
+
+    how: the further arguments of `ops_of`, where the compiler does several at once or elsewhere (kinds_of).
+    """
     notes = _Notes(machine)
-    ops = ops_of(variant, notes.machine())  # type: ignore[arg-type]
+    ops = ops_of(variant, notes.machine(), *how)  # type: ignore[arg-type]
     return Basis(ops, tuple(notes.numbers.values()), tuple(dict.fromkeys(notes.cycles)))
+
+
+def kinds_of(trace: Trace, machine: Machine) -> dict[int, Kind]:
+    """Per instruction that stands for a unit of work: the arguments of `ops_of` besides trace and machine.
+
+    Empty where instructions are done one by one as they are written: in the current dialect, and with spilled tiles.
+    """
+    if trace.info.get("dialect") != LEGACY or "spilled_bytes" in trace.info:
+        return {}
+    program = lower(trace, machine)
+    unit = program.unit_row[program.first_chip]
+    return {int(row): program.kinds[k] for row, k in zip(program.trace_row[program.first_chip], program.kind[unit])}
 
 
 class _Notes:

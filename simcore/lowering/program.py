@@ -32,7 +32,7 @@ class Program:
     unit_row     per chip instruction: its unit (lowering/units.py: an instruction, or several done at once)
     trace_row    per chip instruction: instruction of the trace
     op           per chip instruction: row of the op tables (one row per chip instruction of a kind)
-    kind         per unit: (variant, how many at once), an index into `kind_ops`
+    kind         per unit: an index into `kinds` (the variant and how it is done) and `kind_ops`
     first_chip   per unit: its first chip instruction; the others follow
     stream       per unit: what it is executed by, an index into `streams`
     producer, consumer, cause, soft
@@ -52,6 +52,7 @@ class Program:
     stream: np.ndarray
     streams: list[Stream]
     kind: np.ndarray
+    kinds: list[Kind]
     kind_ops: list[tuple[Op, ...]]
     legacy: bool
     producer: np.ndarray
@@ -110,7 +111,7 @@ def lower(trace: Trace, machine: Machine) -> Program:
     return Program(
         cores=trace.cores, unit_row=unit_row, trace_row=units.row[unit_row], op=op, core=core[unit_row],
         engine=engines[op] if len(op) else np.zeros(0, np.int8), first_chip=first_chip, last_chip=last_chip,
-        first_op=first_op, stream=stream, streams=streams, kind=kind, kind_ops=variant_ops,
+        first_op=first_op, stream=stream, streams=streams, kind=kind, kinds=kinds, kind_ops=variant_ops,
         legacy=trace.info.get("dialect") == LEGACY,
         producer=producer, consumer=consumer, cause=cause, soft=soft, ops=ops, opcodes=[o.opcode for o in ops],
         dtypes=[o.dtype for o in ops], elements=np.array([o.elements for o in ops], np.int64),

@@ -85,8 +85,6 @@ class _Run:
     """One of the two runs, with what the walk asks of it."""
 
     def __init__(self, t: Timeline):
-        from simcore.machine import load_machine
-
         i, d = t.instructions, t.dma
         self.t = t
         self.begin, self.end = analysis.span_ps(t)
@@ -105,7 +103,7 @@ class _Run:
             has = last >= 0
             self.first[has], self.last[has] = np.maximum(first, self.stop)[has], np.maximum(last, self.stop)[has]
         moved = np.bincount(d.instruction[own], np.maximum(d.read_bytes, d.write_bytes)[own], len(i))
-        machine = load_machine(vendor.known_target(t.target))
+        machine = vendor.machine_of(t)
         self.wire = (moved / (machine.dma.engines * machine.dma.engine_bytes_per_s) * 1e12).astype(np.int64)
         self.on = analysis.waited_on(t)
         self.kernel = np.zeros(len(i), bool)

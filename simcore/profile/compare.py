@@ -79,7 +79,7 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         def run(t: Timeline) -> dict[str, Any]:
-            return {"name": t.name, "kind": t.kind, "target": t.target}
+            return {"name": t.name, "kind": t.kind, "target": t.target, "caveat": t.caveat}
 
         return {
             "a": run(self.a), "b": run(self.b),
@@ -106,8 +106,8 @@ class Comparison:
     def headline(self) -> tuple[str, ...]:
         """Sentences: which two, how long, how far apart."""
         a, b = self.a, self.b
-        lines = [f"a: {a.name}, {a.kind} on {a.target}, {format.time(self.span_ps[0] or None)}",
-                 f"b: {b.name}, {b.kind} on {b.target}, {format.time(self.span_ps[1] or None)}"]
+        lines = [f"a: {a.name}, {a.origin}, {format.time(self.span_ps[0] or None)}",
+                 f"b: {b.name}, {b.origin}, {format.time(self.span_ps[1] or None)}"]
         if self.ratio and self.span_ps[1]:
             word = "longer" if self.gap_ps > 0 else "shorter"
             lines.append(f"b takes {format.time(abs(self.gap_ps))} {word} ({format.percent(abs(self.ratio - 1))} of a)"
@@ -117,6 +117,7 @@ class Comparison:
                          f"{len(self.only[0])} only in a, {len(self.only[1])} only in b")
         if self.attributed is not None and self.gap_ps:
             lines.append(f"{format.percent(self.attributed)} of the difference has a named cause")
+        lines += [f"{side}: {t.caveat}" for side, t in (("a", a), ("b", b)) if t.caveat]
         return (*lines, *self.partial)
 
     def tables(self) -> tuple[Table, ...]:

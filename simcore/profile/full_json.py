@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from simcore.errors import FileError
+from simcore.machine import load_machine
 from simcore.profile import vendor
 from simcore.profile.assemble import MAX_TIME_PS, TRAFFIC, Rows, assemble
 from simcore.profile.files import MAX_ROWS, clean, json_elements, open_text, sentences, whole
@@ -170,7 +171,7 @@ class _Reader:
             _scale(column, scale, self.path)
         r.clock = [(c, s * scale, d * scale, k, n) for c, s, d, k, n in r.clock]
         target = vendor.target_of(summary)
-        sizes = vendor.memory_bytes(target)
+        sizes = vendor.memory_bytes(load_machine(target))
         for name in list(r.counters):
             r.counters[name] = [(c, t * scale, v * sizes.get(name, 1)) for c, t, v in r.counters[name]]
         r.counters.pop("other usage", None)

@@ -39,10 +39,7 @@ class Chip:
 
 def chip_of(timeline: Timeline) -> Chip:
     """From the profile's metadata; from the machine where there is none."""
-    from simcore.machine import Machine, load_machine
-
-    machine = Machine.from_dict(timeline.machine) if timeline.machine else load_machine(
-        vendor.known_target(timeline.target))
+    machine = vendor.machine_of(timeline)
     meta = timeline.info.get("metadata")
     meta = meta if isinstance(meta, dict) else {}
 
@@ -55,7 +52,7 @@ def chip_of(timeline: Timeline) -> Chip:
         pe_clock_hz=number("pe_clock_freq", machine.tensor.clock_hz / 1e9) * 1e9,
         hbm_bytes_per_s=number("hbm_ddr_bandwidth", machine.hbm.bytes_per_s),
         cores=number("num_physical_cores", max(len(timeline.cores), 1)),
-        base_clock_hz=_BASE_CLOCK_HZ.get(timeline.target, 1.2e9),
+        base_clock_hz=_BASE_CLOCK_HZ.get(vendor.instance_type(timeline), 1.2e9),
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from simcore.errors import FileError
+from simcore.machine import load_machine
 from simcore.profile import vendor
 from simcore.profile.assemble import TRAFFIC, Rows, assemble
 from simcore.profile.files import MAX_ROWS, clean, sentences
@@ -304,7 +305,7 @@ class _Reader:
             rows.clock.append((core, start * 1000, duration * 1000, k, n))
 
     def _counters(self, rows: Rows, target: str) -> None:
-        full = vendor.memory_bytes(target)
+        full = vendor.memory_bytes(load_machine(target))
         for table, name, column, scale in (
             ("DmaUsage", "DMA GB/s", "current_throughput", 1e-9), ("HbmUsage", "HBM GB/s", "current_throughput", 1e-9),
             ("PendingDma", "pending DMAs", "value", 1.0), ("SbufUsage", "SBUF bytes", "avg_util_percent", 0.0),

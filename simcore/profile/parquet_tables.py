@@ -281,7 +281,7 @@ class Tables:
         counter = self.counters.get(name)
         if counter is None:
             return {}
-        full = vendor.memory_bytes(vendor.known_target(self.t.target))[name]
+        full = vendor.memory_bytes(vendor.machine_of(self.t))[name]
         return {"timestamp": _ns(counter.time_ps), "avg_util_percent": counter.value / full,
                 "pcore_idx": np.zeros(len(counter), np.int64)}
 
@@ -311,10 +311,9 @@ class Tables:
 
     def metadata(self) -> dict[str, Any]:
         from simcore import __version__
-        from simcore.machine import Machine, load_machine
 
         t, chip = self.t, self.chip
-        machine = Machine.from_dict(t.machine) if t.machine else load_machine(vendor.known_target(t.target))
+        machine = vendor.machine_of(t)
         given = self.metrics
         last = self._total_ns()
         one: dict[str, Any] = {
@@ -325,7 +324,7 @@ class Tables:
             "num_dma_engines_per_neuroncore": machine.dma.engines, "hbm_ddr_bandwidth": chip.hbm_bytes_per_s,
             "tensor_engine_num_rows": chip.rows, "tensor_engine_num_cols": chip.columns,
             "tensor_engine_clock_freq": chip.pe_clock_hz / 1e9, "neuroncore_clock_freq": chip.base_clock_hz / 1e9,
-            "ticks_per_nanosec": 1000, "instance_type": str(given.get("instance_type", t.target)),
+            "ticks_per_nanosec": 1000, "instance_type": str(given.get("instance_type", vendor.instance_type(t))),
             "explorer_version": f"simcore {__version__}", "profile_name": t.name,
             "is_simulation": t.kind == "simulated",
             **{key: str(given[key]) for key in ("runtime_version", "collectives_version", "driver_version",

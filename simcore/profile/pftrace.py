@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from simcore.errors import FileError
+from simcore.machine import load_machine
 from simcore.profile import vendor
 from simcore.profile.assemble import TRAFFIC, Rows, assemble
 from simcore.profile.files import MAX_ROWS, Metered, sentences, whole
@@ -258,7 +259,7 @@ class _Reader:
                 self._transfer(rows, dma, core, start - base, end - base, name, arguments)
         if not len(rows.start) and not len(rows.dma_start):
             raise FileError(f"{self.path} has no track of a NeuronCore engine: not a device profile")
-        full = vendor.memory_bytes("trn2")
+        full = vendor.memory_bytes(load_machine("trn2"))
         for track, points in self.counts.items():
             if name := _COUNTERS.get(self.tracks.get(track, ("", 0, 0))[0].strip().lower(), ""):
                 high = max(v for _, v in points)

@@ -99,4 +99,5 @@ def metrics_of(timeline: Timeline) -> dict[str, Any]:
     given = dict(given) if isinstance(given, dict) else {}
     if not len(timeline.instructions) and not len(timeline.dma):
         return given
-    return given | summary_metrics(timeline) | {"instance_type": given.get("instance_type", timeline.target)}
+    chip = given.get("instance_type", vendor.instance_type(timeline))
+    return given | summary_metrics(timeline) | {"instance_type": chip}

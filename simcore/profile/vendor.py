@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 
 from simcore.analysis import SETUP_OPCODES  # noqa: F401  the runtime's opcodes, said once
+from simcore.machine import Machine, load_machine
+from simcore.timeline import Timeline
 
 WAITING_OPCODES = frozenset(("EVENT_SEMAPHORE",))
 """Rows that are nothing but waiting: the vendor leaves them out of every active time."""
@@ -67,16 +69,28 @@ def target_of(summary: dict) -> str:
     return known_target(str(summary.get("instance_type") or ""))
 
 
+_CHIPS = ("trn1", "trn2", "trn3", "inf2")
+
+
 def known_target(name: str) -> str:
     family = name.split(".")[0].removesuffix("n").removesuffix("u")
-    return family if family in ("trn1", "trn2", "trn3", "inf2") else "trn2"
+    return family if family in _CHIPS else "trn2"
 
 
-def memory_bytes(target: str) -> dict[str, int]:
+def machine_of(timeline: Timeline) -> Machine:
+    """The machine a run was simulated on; for a measured one the description of its chip, or of trn2."""
+    return Machine.from_dict(timeline.machine) if timeline.machine else load_machine(known_target(timeline.target))
+
+
+def instance_type(timeline: Timeline) -> str:
+    """The chip's name as the vendor writes it; a machine file of one's own has that of the chip it is derived from."""
+    if timeline.machine and timeline.target not in _CHIPS:
+        return {2: "trn1", 3: "trn2", 4: "trn3"}[machine_of(timeline).core.neuroncore_version]
+    return timeline.target
+
+
+def memory_bytes(machine: Machine) -> dict[str, int]:
     """Capacity behind the vendor's usage fractions, by the name of the counter."""
-    from simcore.machine import load_machine
-
-    machine = load_machine(target)
     partitions = machine.core.partitions
     return {"SBUF bytes": machine.sbuf.bytes_per_partition * partitions,
             "PSUM bytes": machine.psum.banks * machine.psum.bank_bytes_per_partition * partitions}

@@ -233,7 +233,7 @@ def title(runs: Runs, moved: tuple[int, ...]) -> Text:
         name = f"{runs.title(i)} {t.name}".strip()
         later = f" (+{fmt.time(moved[i])})" if moved[i] else ""
         parts.append(
-            f"{name}  {t.kind} {t.target}  {fmt.time(spans[i])}{later}  {fmt.number(len(t.instructions))} instructions"
+            f"{name}  {t.origin}  {fmt.time(spans[i])}{later}  {fmt.number(len(t.instructions))} instructions"
         )
     text = "  │  ".join(parts)
     if len(runs.timelines) == 2 and spans[0]:

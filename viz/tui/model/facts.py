@@ -10,6 +10,7 @@ import re
 
 import numpy as np
 
+from simcore.analysis import stall_ps
 from simcore.timeline import CAUSES, ENGINES, MEMORIES, Timeline
 from simcore.viz import format as fmt
 from simcore.viz import palette
@@ -209,8 +210,10 @@ def _waited(view: View, item: Item) -> list[Line]:
     timeline = view.runs.timelines[item.run]
     t = timeline.instructions
     cause = CAUSES[t.wait_cause[item.row]]
-    idle = int(t.wait_ps[item.row])
+    idle, queued = int(stall_ps(timeline)[item.row]), int(t.wait_ps[item.row])
     pieces: list[str | tuple[str, str]] = [(f"{fmt.time(idle)} ", "warn")] if idle else []
+    if queued > idle:  # a DMA trigger in its queue, a matmul behind one whose result is still on its way
+        pieces.append((f"{fmt.time(queued - idle)} {'more ' if idle else ''}while its engine worked on ", "dim"))
     lines = [line("waited", *pieces, cause_tag(cause))]
     wait = view.model.waits[item.run].back(item.row)
     if wait is not None:

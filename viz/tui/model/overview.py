@@ -41,6 +41,7 @@ def overview(view: View) -> list[Line]:
             for cause, idle in list(_stalls(s, name).items())[:3]:
                 line.append((f"{palette.CAUSES[cause].symbol} {cause} {fmt.time(idle)}  ", f"cause:{cause}"))
             lines.append(line)
+    lines += [[(f"{view.runs.title(i)} {s.caveat}".lstrip(), "warn")] for i, s in enumerate(sums) if s.caveat]
     return lines
 
 

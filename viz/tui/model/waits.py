@@ -42,7 +42,7 @@ class Waits:
 
     def _wait(self, row: int, on: int) -> Wait:
         t = self.timeline.instructions
-        return Wait(int(row), on, CAUSES[t.wait_cause[row]], int(t.wait_ps[row]))
+        return Wait(int(row), on, CAUSES[t.wait_cause[row]], int(analysis.stall_ps(self.timeline)[row]))
 
     def forward(self, row: int) -> list[Wait]:
         """Who waited for a row, in order of their starts."""
