@@ -8,6 +8,7 @@ from simcore.limiter import clock_states
 from simcore.lowering.coverage import extrapolated, outside_calibration
 from simcore.lowering.program import Program
 from simcore.machine import Machine
+from simcore.ordering import stable_order
 from simcore.timeline import CAUSES, MEMORIES, Counter, Dependences, DmaTransfers, Instructions, Timeline
 from simcore.trace import Trace
 
@@ -15,7 +16,7 @@ from simcore.trace import Trace
 def assemble(trace: Trace, machine: Machine, p: Program, run) -> Timeline:
     """The Timeline of a schedule (schedule.Run)."""
     start = np.asarray(run.chip_start, np.int64)
-    order = np.lexsort((np.arange(len(start)), start))
+    order = stable_order(start)
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     row = p.trace_row[order]
@@ -104,7 +105,7 @@ def _transfers(p: Program, run, rank) -> tuple[DmaTransfers, tuple[str, ...]]:
 
     share = column(lambda x: x.engines)
     start = np.asarray(run.transfer_start, np.int64)
-    order = np.lexsort(((first[entry] + within) % engines, start))
+    order = stable_order(start, (first[entry] + within) % engines)
     columns = dict(
         core=p.core[p.first_chip[instruction]][entry], engine=(first[entry] + within) % engines,
         queue=np.array([names.index(queue_of[int(o)]) for o in op])[entry],
@@ -147,7 +148,7 @@ def _counters(p: Program, instructions: Instructions, dma: DmaTransfers, rank) -
 
 
 def _steps(time: np.ndarray, change: np.ndarray) -> Counter:
-    order = np.argsort(time, kind="stable")
+    order = stable_order(time)
     time, value = time[order], np.cumsum(change[order])
     last = np.append(time[1:] != time[:-1], True)
     value = np.round(value[last], 6)

@@ -8,20 +8,25 @@ triggered first is next.
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import accumulate
 
 import numpy as np
 
 from simcore import collector
+from simcore.isa.table import Op
 from simcore.limiter import Limiter
 from simcore.lowering.program import Program, Stream, lower
 from simcore.machine import Machine
+from simcore.ordering import stable_order
 from simcore.timeline import CAUSES, Timeline
 from simcore.trace import Trace
 
 _ENGINE, _START, _DATA, _DMA, _QUEUE = (CAUSES.index(c) for c in ("engine", "start", "data", "dma", "queue"))
+
+_NEVER = 1 << 62
 
 
 def simulate(trace: Trace, machine: Machine) -> Timeline:
@@ -38,19 +43,19 @@ def simulate(trace: Trace, machine: Machine) -> Timeline:
 
 @dataclass(slots=True)
 class Run:
-    """What was found: start, done, cause, on, wait per instruction; chip_start, chip_end per chip instruction."""
+    """What was found: start, done, cause, on, wait per unit; chip_start, chip_end per chip instruction."""
 
-    start: list[int]
-    done: list[int]
-    cause: list[int]
-    on: list[int]
-    wait: list[int]
-    chip_start: list[int]
-    chip_end: list[int]
-    transfers: list[tuple[int, int, int]] = field(default_factory=list)    # (instruction, first DMA engine, how many)
-    transfer_start: list[int] = field(default_factory=list)                # per DMA engine of each transfer
-    transfer_end: list[int] = field(default_factory=list)
-    limiters: list[Limiter] = field(default_factory=list)
+    start: np.ndarray
+    done: np.ndarray
+    cause: np.ndarray
+    on: np.ndarray
+    wait: np.ndarray
+    chip_start: np.ndarray
+    chip_end: np.ndarray
+    transfers: list[tuple[int, int, int]]       # (instruction, first DMA engine, how many)
+    transfer_start: list[int]                   # per DMA engine of each transfer
+    transfer_end: list[int]
+    limiters: list[Limiter]
 
 
 def run(p: Program, machine: Machine) -> Run:
@@ -63,25 +68,35 @@ class _Scheduler:
         self.p, self.machine = p, machine
         n = len(p.stream)
         chips = len(p.op)
-        cores = max(1, p.cores)
-        self.out = Run([0] * n, [0] * n, [0] * n, [-1] * n, [0] * n, [0] * chips, [0] * chips,
-                       limiters=[Limiter(machine) for _ in range(cores)])
-        order = np.argsort(p.stream, kind="stable")
+        self.limiters = [Limiter(machine) for _ in range(max(1, p.cores))]
+        order = stable_order(p.stream)
         bounds = np.searchsorted(p.stream[order], np.arange(len(p.streams) + 1))
-        self.members = [order[a:b].tolist() for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        # Python's own integers: a list gives one to the loop several times as fast as an array; units share theirs
+        number = np.arange(n + 1).astype(object)
+        self.members = [number[order[a:b]].tolist() for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        position = np.empty(n, np.int64)
+        position[order] = np.arange(n) - np.repeat(bounds[:-1], np.diff(bounds))
+        self.position = number[position].tolist()
         self.variant = p.kind.tolist()
         self.first_chip = p.first_chip.tolist()
         self.stream = p.stream.tolist()
-        self.pending = np.bincount(p.consumer, minlength=n).tolist()
-        by = np.argsort(p.producer, kind="stable")
+        self.pending = np.bincount(p.consumer, minlength=n).tolist()      # -1: executed
+        by = stable_order(p.producer)
         self.next_start = np.searchsorted(p.producer[by], np.arange(n + 1)).tolist()
-        self.next = p.consumer[by].tolist()
+        self.next = number[p.consumer[by]].tolist()
         self.next_soft = p.soft[by].tolist()
         self.next_delay, self.next_cause = self._delays(p, by, machine)
+        self.producer = p.producer[by]
+        # per unit, noted while it runs
         self.ready = [0] * n
-        self.why = [-1] * n
-        self.because = [_START] * n
-        self.is_queue = [bool(s.queue) for s in p.streams]
+        self.via = [-1] * n             # the dependence that was fulfilled last
+        self.idle = [0] * n             # when its engine could have started it
+        self.start, self.done = [0] * n, [0] * n
+        self.order: list[int] = []      # units as they were executed
+        self.chip_start, self.chip_end = [0] * chips, [0] * chips         # of the Tensor engine
+        self.transfers: list[tuple[int, int, int]] = []
+        self.transfer_start: list[int] = []
+        self.transfer_end: list[int] = []
         self._costs(machine)
 
     def _costs(self, machine: Machine) -> None:
@@ -99,20 +114,15 @@ class _Scheduler:
         count = len(streams)
         late = round(self.machine.dma.start_sw_ns * 1000) if any(s.queue == "sw" for s in streams) else 0
         self.free = [late if s.queue == "sw" else 0 for s in streams]
-        self.last = [-1] * count
         self.head = [0] * count                                                # position of the oldest not yet executed
         self.waiting: list[list[tuple[int, int]]] = [[] for _ in streams]      # (ready, instruction), as a heap
         self.now: list[list[int]] = [[] for _ in streams]                      # ready by the engine's time, as a heap
         self.parked: list[list[tuple[int, int]]] = [[] for _ in streams]       # ready, but beyond the window
         self.events: list[tuple[int, int]] = []                                # (earliest next start, stream)
-        self.due = [-1] * count                                                # the one event of a stream that counts
+        self.due = [_NEVER] * count                                            # the one event of a stream that counts
         self.window = [_window(s, self.machine, self.p.legacy) for s in streams]
+        self.limit = list(self.window)                                         # first position beyond the window
         self.began, self.through = [0] * count, [0] * count                    # Tensor engine: first and last column in
-        self.position = [0] * len(self.stream)
-        self.gone = [False] * len(self.stream)
-        for members in self.members:
-            for k, i in enumerate(members):
-                self.position[i] = k
         self._dma_state()
         self._tensor_state()
         execute = [self._transfer_op if s.queue else self._tensor_op if s.engine == "Tensor" else self._engine_op
@@ -124,17 +134,44 @@ class _Scheduler:
                 for i in self.members[s]:
                     if not self.pending[i]:
                         self._offer(i, s)
-        active, events = self.active, self.events
+        active, events, due = self.active, self.events, self.due
         while True:
             while active:
                 self._in_order(active.pop())
             if not events:
                 break
-            at, s = heapq.heappop(events)
-            self._out_of_order(at, s)
-        stuck = [i for i, left in enumerate(self.pending) if left]
+            at, s = heappop(events)
+            if at == due[s]:            # else an earlier look has replaced it
+                self._out_of_order(at, s)
+        stuck = [i for i, left in enumerate(self.pending) if left > 0]
         assert not stuck, f"instructions {stuck[:5]} wait for each other"
-        return self.out
+        return self._found()
+
+    def _found(self) -> Run:
+        """The columns of the schedule: what each unit waited for, and the times of chip instructions."""
+        p = self.p
+        start, done, order = map(_column, (self.start, self.done, self.order))
+        wait = _column(self.ready) - _column(self.idle)
+        via = _column(self.via)
+        before = np.full(len(p.stream), -1, np.int64)           # executed before it by the same stream
+        by = order[stable_order(p.stream[order])]
+        same = p.stream[by[1:]] == p.stream[by[:-1]]
+        before[by[1:][same]] = by[:-1][same]
+        waited = (wait > 0) & (via >= 0)
+        engine = np.array([_QUEUE if s.queue else _ENGINE for s in p.streams], np.int8)
+        cause = np.where(before >= 0, engine[p.stream], np.int8(_START))
+        cause[waited] = self.next_cause[via[waited]]
+        before[waited] = self.producer[via[waited]]
+        # chip instructions: the Tensor engine's were noted, the others follow each other
+        shift = np.array([k for mine in p.kind_ops for k in _shifts(mine)], np.int64)
+        length = np.array([o.latency_ps if o.dma is None else o.dma.busy_ps for o in p.ops], np.int64)
+        tensor = np.array([not s.queue and s.engine == "Tensor" for s in p.streams], bool)[p.stream][p.unit_row]
+        chip_start, chip_end = _column(self.chip_start), _column(self.chip_end)
+        other = np.flatnonzero(~tensor)
+        chip_start[other] = start[p.unit_row[other]] + shift[p.op[other]]
+        chip_end[other] = chip_start[other] + length[p.op[other]]
+        return Run(start, done, cause, before, np.where(waited, wait, 0), chip_start, chip_end, self.transfers,
+                   self.transfer_start, self.transfer_end, self.limiters)
 
     # ------------------------------------------------------------------------------ order
 
@@ -151,80 +188,72 @@ class _Scheduler:
 
     def _offer(self, i: int, s: int) -> None:
         """An instruction of a reordered stream has everything it waits for."""
-        if self.position[i] >= self.head[s] + self.window[s]:
-            heapq.heappush(self.parked[s], (self.position[i], i))
+        if self.position[i] >= self.limit[s]:
+            heappush(self.parked[s], (self.position[i], i))
             return
-        heapq.heappush(self.waiting[s], (self.ready[i], i))
-        self._look(s, self.free[s] if self.free[s] > self.ready[i] else self.ready[i])
+        at, free = self.ready[i], self.free[s]
+        if at > free:
+            heappush(self.waiting[s], (at, i))
+        else:
+            at = free
+            heappush(self.now[s], i)
+        if at < self.due[s]:
+            self.due[s] = at
+            heappush(self.events, (at, s))
 
     def _look(self, s: int, at: int) -> None:
         """Look at a stream again at this time, unless it will be looked at earlier anyway."""
-        if self.due[s] < 0 or at < self.due[s]:
+        if at < self.due[s]:
             self.due[s] = at
-            heapq.heappush(self.events, (at, s))
+            heappush(self.events, (at, s))
 
     def _out_of_order(self, at: int, s: int) -> None:
         """Execute the next instruction of a reordered stream: of those ready by then, the first in the program."""
-        if at != self.due[s]:
-            return      # replaced by an earlier look
-        self.due[s] = -1
-        waiting, now, free = self.waiting[s], self.now[s], self.free[s]
-        if not now and not waiting:
-            return
-        t = free if now or free > waiting[0][0] else waiting[0][0]
+        self.due[s] = _NEVER
+        waiting, now, t = self.waiting[s], self.now[s], self.free[s]
+        if not now:
+            if not waiting:
+                return
+            if waiting[0][0] > t:
+                t = waiting[0][0]
         if t > at:
             self._look(s, t)
             return
         while waiting and waiting[0][0] <= t:
-            heapq.heappush(now, heapq.heappop(waiting)[1])
-        i = heapq.heappop(now)
-        self.gone[i] = True
+            heappush(now, heappop(waiting)[1])
+        i = heappop(now)
+        pending = self.pending
+        pending[i] = -1
         head, members = self.head[s], self.members[s]
         if members[head] == i:
             n = len(members)
-            while head < n and self.gone[members[head]]:
+            while head < n and pending[members[head]] < 0:
                 head += 1
             self.head[s] = head
-            parked, limit = self.parked[s], head + self.window[s]
+            self.limit[s] = limit = head + self.window[s]
+            parked = self.parked[s]
             while parked and parked[0][0] < limit:
-                j = heapq.heappop(parked)[1]
-                heapq.heappush(waiting, (self.ready[j], j))
+                j = heappop(parked)[1]
+                heappush(waiting, (self.ready[j], j))
         self.execute[s](i, s, t)
         if now or waiting:
             t = self.free[s]
             if not now and waiting[0][0] > t:
                 t = waiting[0][0]
-            self._look(s, t)
-
-    def _blame(self, i: int, s: int, free: int, engine: int) -> None:
-        """Note what instruction i waited for last."""
-        out = self.out
-        if self.ready[i] > free and self.why[i] >= 0:
-            out.cause[i], out.on[i], out.wait[i] = self.because[i], self.why[i], self.ready[i] - free
-        elif self.last[s] >= 0:
-            out.cause[i], out.on[i] = engine, self.last[s]
-        else:
-            out.cause[i], out.on[i] = _START, -1
+            if t < self.due[s]:
+                self.due[s] = t
+                heappush(self.events, (t, s))
 
     # ------------------------------------------------------------------------------ engines
 
     def _engine_op(self, i: int, s: int, t: int) -> None:
         v = self.variant[i]
-        out = self.out
-        self._blame(i, s, self.free[s], _ENGINE)
-        end = t + self.latency[v]
-        out.start[i], out.done[i] = t, end
-        self.free[s], self.last[s] = t + self.issue[v], i
-        c = self.first_chip[i]
-        mine = self.p.kind_ops[v]
-        if len(mine) == 1:
-            out.chip_start[c], out.chip_end[c] = t, end
-        else:
-            at = t
-            for j, o in enumerate(mine):
-                out.chip_start[c + j], out.chip_end[c + j] = at, at + o.latency_ps
-                at += o.issue_ps
-        self._release(i, s, t, end)
+        self.order.append(i)
+        self.idle[i] = self.free[s]
+        self.start[i] = t
+        self.done[i] = done = t + self.latency[v]
+        self.free[s] = t + self.issue[v]
+        self._release(i, s, t, done)
 
     def _tensor_state(self) -> None:
         pe = self.machine.tensor
@@ -233,10 +262,11 @@ class _Scheduler:
 
     def _tensor_op(self, i: int, s: int, t: int) -> None:
         """The Tensor engine: the stationary tile of a product loads behind the product before."""
-        limiter = self.out.limiters[self.p.streams[s].core]
-        out, c = self.out, self.first_chip[i]
+        limiter = self.limiters[self.p.streams[s].core]
+        chip_start, chip_end, c = self.chip_start, self.chip_end, self.first_chip[i]
         began, through = self.began[s], self.through[s]
-        self._blame(i, s, through, _ENGINE)
+        self.order.append(i)
+        self.idle[i] = through
         first = -1
         for load, work in self.passes[self.variant[i]]:
             a = began if began > t else t                       # loads behind the product before, when it may
@@ -248,15 +278,16 @@ class _Scheduler:
             through = limiter.stream(b, work)
             began = b
             shown = b if full else b - self.lead
-            out.chip_start[c], out.chip_end[c] = a, loaded + self.tail // 2
-            out.chip_start[c + 1], out.chip_end[c + 1] = (shown if shown > a else a), through + self.tail
+            chip_start[c], chip_end[c] = a, loaded + self.tail // 2
+            chip_start[c + 1], chip_end[c + 1] = (shown if shown > a else a), through + self.tail
             c += 2
             if first < 0:
                 first = a
-        out.start[i], out.done[i] = first, through + self.tail
-        self.began[s], self.through[s], self.last[s] = began, through, i
+        self.start[i] = first
+        self.done[i] = done = through + self.tail
+        self.began[s], self.through[s] = began, through
         self.free[s] = began
-        self._release(i, s, first, through + self.tail)
+        self._release(i, s, first, done)
 
     # ------------------------------------------------------------------------------ DMA
 
@@ -276,26 +307,23 @@ class _Scheduler:
 
     def _transfer_op(self, i: int, s: int, t: int) -> None:
         """Trigger a transfer."""
-        out = self.out
         x = self.transfer[self.variant[i]]
-        self._blame(i, s, self.free[s], _QUEUE)
+        self.order.append(i)
+        self.idle[i] = self.free[s]
         end = self._move(i, x, self.p.streams[s].core, t + x.first_ps)
         done = end + self.notice
-        c = self.first_chip[i]
-        out.start[i], out.done[i] = t, done
-        out.chip_start[c], out.chip_end[c] = t, t + x.busy_ps
+        self.start[i], self.done[i] = t, done
         free = t + x.issue_ps
         line = self.inflight[s]
         line.append(end)
         if len(line) >= self.depth:
             free = max(free, line.popleft())
-        self.free[s], self.last[s] = free, i
+        self.free[s] = free
         self._release(i, s, t, done)
 
     def _move(self, i: int, x, core: int, arrival: int) -> int:
         """Put a transfer on its engines; returns when the last byte has moved."""
         engines, skew = self.engines[core], self.skew
-        out = self.out
         first = 0
         if x.engines == len(engines):
             starts = [a if a > b else b for a, b in zip(engines, range(arrival, arrival + skew * len(engines), skew),
@@ -312,9 +340,9 @@ class _Scheduler:
                 ends.append(a + w)
                 engines[e] = a + w
             self.rotation[core] = (first + x.engines) % len(engines)
-        out.transfers.append((i, first, x.engines))
-        out.transfer_start.extend(starts)
-        out.transfer_end.extend(ends)
+        self.transfers.append((i, first, x.engines))
+        self.transfer_start.extend(starts)
+        self.transfer_end.extend(ends)
         end = max(ends)
         hbm = x.hbm_read + x.hbm_write
         if hbm and self.p.cores > 1:
@@ -328,7 +356,7 @@ class _Scheduler:
     # ------------------------------------------------------------------------------ dependences
 
     @staticmethod
-    def _delays(p: Program, by, machine: Machine) -> tuple[list[int], list[int]]:
+    def _delays(p: Program, by, machine: Machine) -> tuple[list[int], np.ndarray]:
         """Per dependence: the time from the producer's end (its start, where only the order matters) until the consumer
         may start, and the cause a wait for it has."""
         hand = machine.semaphore
@@ -343,26 +371,41 @@ class _Scheduler:
         delay = np.where(soft | from_dma, 0, np.where(same, round(hand.same_engine_ns * 1000), handoff[to]))
         # a trigger that waits for another transfer has its descriptors ready sooner than one that waits for a result
         delay += np.where(from_dma, ready[p.kind[consumer]] // 4, ready[p.kind[consumer]])
-        return delay.tolist(), np.where(from_dma & (cause == _DATA), _DMA, cause).tolist()
+        return _shared(delay), np.where(from_dma & (cause == _DATA), _DMA, cause)
 
     def _release(self, i: int, s: int, start: int, done: int) -> None:
         """Tell the instructions that wait for i."""
-        pending, ready, window = self.pending, self.ready, self.window
+        pending, ready = self.pending, self.ready
         follow, soft, delay = self.next, self.next_soft, self.next_delay
         for k in range(self.next_start[i], self.next_start[i + 1]):
             c = follow[k]
             t = (start if soft[k] else done) + delay[k]
             if t > ready[c]:
                 ready[c] = t
-                self.why[c] = i
-                self.because[c] = self.next_cause[k]
-            pending[c] -= 1
-            if not pending[c]:
+                self.via[c] = k
+            left = pending[c] - 1
+            pending[c] = left
+            if not left:
                 to = self.stream[c]
-                if window[to] != 1:
+                if self.window[to] != 1:
                     self._offer(c, to)
                 elif to != s and self.members[to][self.head[to]] == c:
                     self.active.append(to)
+
+
+def _column(values: list[int]) -> np.ndarray:
+    return np.fromiter(values, np.int64, len(values))
+
+
+def _shared(column: np.ndarray) -> list[int]:
+    """A column with few different values as a list: equal values are one object."""
+    values, which = np.unique(column, return_inverse=True)
+    return values.astype(object)[which].tolist()
+
+
+def _shifts(mine: tuple[Op, ...]) -> list[int]:
+    """When each chip instruction of a unit starts, from the first one's start."""
+    return [0, *accumulate(o.issue_ps for o in mine[:-1])]
 
 
 def _window(stream: Stream, machine: Machine, legacy: bool) -> int:

@@ -15,6 +15,7 @@ from simcore.errors import CapacityError
 from simcore.layout import psum, sbuf
 from simcore.lowering.units import Units
 from simcore.machine import Machine
+from simcore.ordering import stable_order
 from simcore.trace import Trace
 
 ALIGN = 32
@@ -142,13 +143,13 @@ def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: in
         p.died[head] = max(p.died[i] for i in bundle)
     if followers:
         tiles = tiles[~np.isin(tiles, [i for rest in followers.values() for i in rest])]
-    tiles = tiles[np.argsort(p.born[tiles], kind="stable")]
+    tiles = tiles[stable_order(p.born[tiles])]
     own = np.array([k.bytes_per_partition for k in kinds], np.int64)[kind[tiles]]
     asked = np.array([-1 if k.address is None else k.address[-1] for k in kinds], np.int64)[kind[tiles]]
     p.size[tiles] = np.where(asked >= 0, own, -(-np.maximum(1, own) // grain) * grain)
     # in the order in which they die; those without an address of their own give their place back then
     mortal = tiles[asked < 0]
-    dying = mortal[np.lexsort((mortal, p.died[mortal]))].tolist()
+    dying = mortal[stable_order(p.died[mortal], mortal)].tolist()
     died, need, address = p.died.tolist(), p.size.tolist(), p.address.tolist()
     next_death, given = 0, set[int]()
     arena, held = Arena(size, packed), _Occupants()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from simcore.lowering.regions import cells
+from simcore.ordering import runs, stable_order
 from simcore.timeline import CAUSES
 from simcore.trace import Trace
 
@@ -42,13 +43,12 @@ def dependences(trace: Trace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     within = np.arange(len(entry)) - np.repeat(np.cumsum(count) - count, count)
     touched = cell[start[region][entry] + within]
 
-    order = np.argsort(touched, kind="stable")      # accesses of a cell in program order
+    order = stable_order(touched)      # accesses of a cell in program order
     entry, touched = entry[order], touched[order]
     n = len(entry)
     at = np.arange(n)
     who, w, r = instruction[entry], writes[entry], reads[entry]
-    fresh = np.ones(n, bool)
-    fresh[1:] = touched[1:] != touched[:-1]
+    fresh = runs(touched)
     segment = np.maximum.accumulate(np.where(fresh, at, 0)) if n else at
     last_write = np.concatenate([[-1], np.maximum.accumulate(np.where(w, at, -1))[:-1]]) if n else at
     has_write = last_write >= segment
@@ -82,7 +82,6 @@ def unique_edges(producer, consumer, cause):
     key = (consumer * size + producer) * 16 + cause
     key.sort()
     pair, cause = key >> 4, (key & 15).astype(np.int8)
-    first = np.ones(len(pair), bool)
-    first[1:] = pair[1:] != pair[:-1]
+    first = runs(pair)
     consumer, producer = np.divmod(pair[first], size)
     return producer, consumer, cause[first]

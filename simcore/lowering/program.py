@@ -22,6 +22,7 @@ from simcore.lowering.tables import insert_table_loads
 from simcore.lowering.units import LEGACY, Units, units_of
 from simcore.lowering.versions import privatize
 from simcore.machine import Machine
+from simcore.ordering import runs, stable_order
 from simcore.trace import Trace
 
 
@@ -261,16 +262,16 @@ def _with_reuse(trace: Trace, units: Units, placement: Placement, stream):
     of_interest = np.zeros(len(trace.storages), bool)
     of_interest[old] = of_interest[new] = True
     entry = np.flatnonzero(of_interest[storage])
-    order = entry[np.lexsort((unit[entry], storage[entry]))]
+    order = entry[stable_order(storage[entry], unit[entry])]
     unit, storage, reads = unit[order], storage[order], reads[order]
     at = np.arange(len(order))
-    head = np.append(True, storage[1:] != storage[:-1])
+    head = runs(storage)
     begin = np.maximum.accumulate(np.where(head, at, 0))
     # up to the first read, beside what comes first
     stop = np.cumsum(reads & ~head)
     first = at[stop == stop[begin]]
     # the last on each stream
-    by_stream = np.lexsort((at, stream[unit], storage))
+    by_stream = stable_order(storage, stream[unit])
     key = storage[by_stream].astype(np.int64) * (int(stream.max()) + 1) + stream[unit[by_stream]]
     last = by_stream[np.append(key[1:] != key[:-1], True)]
     producer, consumer = _pairs(unit[last], storage[last], unit[first], storage[first], old, new)

@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from simcore.layout import Layout
+from simcore.ordering import runs, stable_order
 from simcore.tensor import Storage
 from simcore.trace import Trace
 
@@ -21,9 +22,9 @@ MAX_CELLS = 1 << 16      # per storage; beyond, the columns of the cut are merge
 
 def cells(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
     """(start, cell): region r covers the cells cell[start[r]:start[r + 1]]."""
-    order = np.argsort(trace.region_storage, kind="stable")
+    order = stable_order(trace.region_storage)
     owner = trace.region_storage[order]
-    first = np.flatnonzero(np.append(True, owner[1:] != owner[:-1])) if len(owner) else np.zeros(0, np.int64)
+    first = np.flatnonzero(runs(owner))
     size = np.diff(first, append=len(owner))
     kinds, kind = trace.storage_kinds
     # storages of one kind whose regions are the same are cut once; a single region is one cell

@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 from simcore.lowering.dependences import accesses
+from simcore.ordering import stable_order
 from simcore.tensor import Storage
 from simcore.trace import Trace
 
@@ -28,7 +29,7 @@ def privatize(trace: Trace) -> Trace:
     access = trace.access.copy()
     region_storage, region_layout = trace.region_storage.tolist(), trace.region_layout.tolist()
     region_offset = trace.region_offset.tolist()
-    order = np.argsort(storage, kind="stable")
+    order = stable_order(storage)
     start = np.searchsorted(storage[order], np.arange(len(trace.storages) + 1))
     for s in many.tolist():
         old = trace.storages[s]
