@@ -83,12 +83,13 @@ def moving_view(t: Tensor, view, start: int, moving) -> Tensor:
         known_all = known_all and known is not None
         start += (known or 0) * unit
         parts.append((value, unit, known or 0))
-        if isinstance(value, Tensor):
-            tiles.append(value)
+        tiles.extend((value,) if isinstance(value, Tensor) else value.sources)
     low, high = view.extent
     inside = start + low >= 0 and start + high <= storage_elements(t.storage, view.dtype)
-    if inside and not tiles or not known_all:
-        return Tensor(t.storage, view, start if inside else 0, None)
+    if not known_all:
+        return Tensor(t.storage, view, start if inside else 0, Unknown(tuple(tiles)) if tiles else None)
+    if inside and not tiles:
+        return Tensor(t.storage, view, start, None)
     return Tensor(t.storage, view, start, ScalarIndex(tuple(parts), tuple(tiles)))
 
 
@@ -109,6 +110,16 @@ class Outside:
         raise KernelError(self.fatal)
 
     read = write = valid = array
+
+
+class Unknown:
+    """A run-time start where only timing is wanted: nobody knows it, but whoever uses the view waits for it."""
+
+    __slots__ = ("reads",)
+    fatal = None
+
+    def __init__(self, reads: tuple[Tensor, ...]):
+        self.reads = reads
 
 
 class ScalarIndex:

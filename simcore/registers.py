@@ -10,13 +10,17 @@ import operator
 
 
 class Register:
-    """A register with its integer, or with None where the value is not computed.  A frozen one is a loop variable."""
+    """A register with its integer, or with None where the value is not computed.  A frozen one is a loop variable.
 
-    __slots__ = ("known", "name", "origin", "frozen")
+    sources: the tensors its value was loaded from; an access at an address that is computed from it waits for them.
+    """
+
+    __slots__ = ("known", "name", "origin", "frozen", "sources")
     __hash__ = None  # type: ignore[assignment]   a register changes, so nothing may be remembered under it
 
-    def __init__(self, known: int | None = None, name: str = "register", origin=None):
+    def __init__(self, known: int | None = None, name: str = "register", origin=None, sources: tuple = ()):
         self.frozen = False
+        self.sources = sources
         self.known = known
         self.name = name
         self.origin = origin      # (root, distance): lets `stop - start` of a dynamic slice be a constant
@@ -30,7 +34,7 @@ class Register:
 
     def copy(self) -> Register:
         """A register that keeps today's value."""
-        return Register(self.known, self.name, self.origin)
+        return Register(self.known, self.name, self.origin, self.sources)
 
     def distance(self, other: Register) -> int:
         root, here = self.origin or (self, 0)
@@ -41,7 +45,8 @@ class Register:
 
     def _shifted(self, by: int) -> Register:
         root, here = self.origin or (self, 0)
-        return Register(None if self.known is None else self.known + by, self.name, (root, here + by))
+        return Register(None if self.known is None else self.known + by, self.name, (root, here + by),
+                        self.sources)
 
     def __int__(self) -> int:
         return int(self._value())
@@ -58,17 +63,23 @@ class Register:
         return f"<{self.name}={'?' if self.known is None else self.known}>"
 
 
+def _union(a: tuple, b: tuple) -> tuple:
+    return a + tuple(x for x in b if all(x is not y for y in a))
+
+
 def _arithmetic(name, fn):
     def forward(self, other):
         if name in ("add", "sub") and isinstance(other, int):
             return self._shifted(other if name == "add" else -other)
-        a, b = self.known, other.known if isinstance(other, Register) else other
-        return Register(None if a is None or b is None else fn(a, b), f"{self.name}")
+        register = isinstance(other, Register)
+        a, b = self.known, other.known if register else other
+        return Register(None if a is None or b is None else fn(a, b), f"{self.name}",
+                        sources=_union(self.sources, other.sources) if register else self.sources)
 
     def backward(self, other):
         if name == "add" and isinstance(other, int):
             return self._shifted(other)
-        return Register(None if self.known is None else fn(other, self.known), self.name)
+        return Register(None if self.known is None else fn(other, self.known), self.name, sources=self.sources)
 
     return forward, backward
 

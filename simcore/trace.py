@@ -62,6 +62,11 @@ class Variant:
     def get(self, operand: str) -> Layout | None:
         return self._named.get(operand)
 
+    @property
+    def given(self) -> tuple[Operand, ...]:
+        """The operands without the tiles of run-time addresses."""
+        return self.operands[:len(self.operands) - self.indexed] if self.indexed else self.operands
+
     @cached_property
     def writes(self) -> tuple[Operand, ...]:
         return tuple(o for o in self.operands if "w" in o.access)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import simcore
 from simcore.errors import KernelError, NkiValidationError
+from simcore.lowering.dependences import DATA, dependences
 from tests.isa_run import In, Out, close, issue, nisa, nl, numpy_dtype, tile
 
 FEW = settings(max_examples=8, deadline=None)
@@ -162,6 +163,31 @@ def test_register_offset_and_address_tile_are_known_to_the_trace():
     last = trace.variants[trace.variant[-1]]
     assert [o.name for o in last.operands] == ["dst", "src", "src.index"]
     assert trace.storages[trace.region_storage[trace.regions(len(trace) - 1)[2]]].buffer == "sbuf"
+
+
+@pytest.mark.parametrize("values", [True, False])
+@pytest.mark.parametrize("by", ["tile", "register"])
+def test_an_address_computed_at_run_time_is_waited_for(by, values):
+    """Also where only timing is captured, and through the arithmetic of registers."""
+    def kernel(a):
+        at = nl.ndarray((1, 1), nl.int32, nl.sbuf)
+        nisa.memset(dst=at, value=1)
+        out = nl.ndarray((1, a.shape[1]), a.dtype, nl.shared_hbm)
+        start = at
+        if by == "register":
+            register = nisa.register_alloc()
+            nisa.register_load(register, at)
+            start = register + 1
+        nisa.dma_copy(dst=out, src=a.ap([[a.shape[1], 1], [1, a.shape[1]]], scalar_offset=start, indirect_dim=0))
+        return out
+
+    trace = simcore.capture(kernel, normal((4, 6)), values=values)
+    rows = [v.name for v in trace.variants]
+    producer, consumer, cause = dependences(trace)
+    data = cause == DATA
+    waits = {(rows[trace.variant[p]], rows[trace.variant[c]])
+             for p, c in zip(producer[data], consumer[data], strict=True)}
+    assert ("memset", "dma_copy") in waits
 
 
 # ------------------------------------------------------------------------------------------------ Tensor engine

@@ -38,7 +38,10 @@ def register_move(dst: Register, src=None, imm=None) -> NkiInstruction:
     if isinstance(source, Tensor):
         raise NkiValidationError("nisa.register_move takes an integer or a register; read a tile "
                                  "with nisa.register_load", site=state.user_site())
-    dst.known = source.known if isinstance(source, Register) else wrap(int(source))
+    if isinstance(source, Register):
+        dst.known, dst.sources = source.known, source.sources
+    else:
+        dst.known, dst.sources = wrap(int(source)), ()
     return nisa.register_move()
 
 
@@ -49,6 +52,7 @@ def register_load(dst: Register, src: Tensor) -> NkiInstruction:
     value = dynamic_value(src)
     dst.known = value
     dst.origin = None
+    dst.sources = (src,)
     return instruction
 
 

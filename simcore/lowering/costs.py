@@ -66,7 +66,7 @@ def control(v: Variant, machine: Machine, engine: Engine) -> Op:
 
 def free_elements(v: Variant) -> int:
     """Elements per partition that pass through the engine: of the largest tile operand."""
-    return max((o.layout.free for o in v.operands if o.layout.on_chip), default=1)
+    return max((o.layout.free for o in v.given if o.layout.on_chip), default=1)
 
 
 def is_vector_operand(o: Operand, elements: int) -> bool:
@@ -83,10 +83,10 @@ def elementwise(v: Variant, machine: Machine, engine: Engine, times: int = 1, ps
     law, tiles, vectors = law_of(v, section, psum)
     writes = [o for o in v.operands if "w" in o.access]
     out = writes[0].layout if writes else v.operands[0].layout
-    stretch = max((sector_factor(o.layout, machine) for o in v.operands), default=1.0)
+    stretch = max((sector_factor(o.layout, machine) for o in v.given), default=1.0)
     stream = law.stream(n * times) * stretch
     if any(o.layout.indirect
-           for o in v.operands) and engine is VECTOR and machine.vector.get("dynamic_address_min_cycles"):
+           for o in v.given) and engine is VECTOR and machine.vector.get("dynamic_address_min_cycles"):
         stream = max(stream, machine.vector.dynamic_address_min_cycles)
     overhead = law.issue_cycles or section.issue_overhead_cycles
     issue = stream + overhead + law.operand_issue_cycles * vectors + law.extra_cycles
@@ -103,12 +103,12 @@ def law_of(v: Variant, section: Engine_, psum: int = 0) -> tuple[Law, list[Opera
     n = free_elements(v)
     writes = [o for o in v.operands if "w" in o.access]
     out = writes[0].layout if writes else v.operands[0].layout
-    tiles = [o for o in v.operands if "r" in o.access and o not in writes[:1] and not is_vector_operand(o, n)]
-    vectors = sum(is_vector_operand(o, n) for o in v.operands)
+    tiles = [o for o in v.given if "r" in o.access and o not in writes[:1] and not is_vector_operand(o, n)]
+    vectors = sum(is_vector_operand(o, n) for o in v.given)
     law = section.law(
         v.name, function=function_name(v), inputs=tuple(o.layout.dtype.itemsize for o in tiles), out=out.dtype.itemsize,
         memories=tuple("psum" if psum >> v.operands.index(o) & 1 else o.layout.buffer.value for o in tiles),
-        dest=out.buffer.value, contiguous=all(o.layout.inner_stride <= 1 for o in v.operands))
+        dest=out.buffer.value, contiguous=all(o.layout.inner_stride <= 1 for o in v.given))
     return law, tiles, vectors
 
 
@@ -138,5 +138,5 @@ def sector_factor(lay: Layout, machine: Machine) -> float:
 def flops(v: Variant, n: int) -> int:
     if v.row.flops_fn is not None:
         return int(v.row.flops_fn(v))
-    partitions = max((o.layout.shape[0] for o in v.operands if o.layout.on_chip), default=1)
+    partitions = max((o.layout.shape[0] for o in v.given if o.layout.on_chip), default=1)
     return partitions * n

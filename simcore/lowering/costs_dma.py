@@ -77,7 +77,7 @@ def dma_cost(v: Variant, machine: Machine, times: int = 1, argument: bool = Fals
         return (Op(engine=GPSIMD, opcode=v.row.opcode, issue_ps=ps, latency_ps=ps),)
     d = machine.dma
     writes = [o.layout for o in v.operands if "w" in o.access]
-    reads = [o.layout for o in v.operands if o.access == "r"]
+    reads = [o.layout for o in v.given if o.access == "r"]
     dst = writes[0] if writes else v.operands[0].layout
     src = reads[0] if reads else dst
     indirect = any(o.layout.indirect == "vector" for o in v.operands)
