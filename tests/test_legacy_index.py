@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from simcore.errors import KernelError
 from simcore.frontend.neuronxcc.calls import Mask, resolve
 from simcore.frontend.neuronxcc.forms import _nested
-from simcore.frontend.neuronxcc.index import Index, MGrid, Predicate, arange, truth
+from simcore.frontend.neuronxcc.grids import MGrid, arange
+from simcore.frontend.neuronxcc.index import Index, Predicate, truth
 
 mgrid = MGrid()
 

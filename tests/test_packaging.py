@@ -112,9 +112,8 @@ def environment(built, tmp_path_factory) -> Path:
         check=True,
     ).stdout.strip()
     # Dependencies by path, without the .pth files beside them: an editable simcore must not come along.
-    import sysconfig
-
-    Path(site, "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n", encoding="utf-8")
+    paths = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    Path(site, "dependencies.pth").write_text("\n".join(paths) + "\n", encoding="utf-8")
     subprocess.run(
         [
             sys.executable,

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from simcore.addresses import dynamic_value
 from simcore.errors import KernelError, NkiValidationError
 from simcore.frontend import state
 from simcore.frontend.instructions import NkiInstruction, nisa
-from simcore.indexing import dynamic_value
 from simcore.isa.table import DmaEngine, Engine
 from simcore.registers import Register
 from simcore.tensor import Tensor

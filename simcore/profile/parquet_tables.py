@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from simcore.profile import schema, vendor
-from simcore.profile.counters import derived_counters
 from simcore.profile.metrics import BF16_FACTOR, chip_of, queue_types, tensor_nodes, vendor_bytes
-from simcore.profile.summary_files import metrics_of
+from simcore.profile.parquet_usage import Usage, columns, nanoseconds
 from simcore.timeline import CAUSES, ENGINES, MEMORIES, Timeline
 
 _DEPENDENCE = {"data": "FLOW_DEPENDENCE", "dma": "FLOW_DEPENDENCE", "reuse": "ANTI_DEPENDENCE",
@@ -23,27 +22,23 @@ _DEPENDENCE = {"data": "FLOW_DEPENDENCE", "dma": "FLOW_DEPENDENCE", "reuse": "AN
 _VARIABLE = re.compile(r"\b(dst|src)=\w+@([A-Za-z_][\w.]*)\+")
 
 
-def _ns(ps: np.ndarray) -> np.ndarray:
-    return (np.asarray(ps, np.int64) + 500) // 1000
-
-
-class Tables:
+class Tables(Usage):
     """One method per table; each returns its columns, missing ones being null."""
 
     def __init__(self, timeline: Timeline):
-        self.t, self.chip = timeline, chip_of(timeline)
-        self.metrics = metrics_of(timeline)
+        super().__init__(timeline)
+        self.chip = chip_of(timeline)
         i, d = timeline.instructions, timeline.dma
         waiting = np.array([op in vendor.WAITING_OPCODES for op in timeline.opcodes] or [False], bool)
         self.works = ~waiting[i.opcode]
         # a row that only waits lasts as long as it waited; Timeline has it at the moment its wait ends
-        self.start = _ns(np.where(self.works, i.start_ps, np.maximum(i.start_ps - i.wait_ps, 0)))
-        self.end = _ns(i.end_ps)
+        self.start = nanoseconds(np.where(self.works, i.start_ps, np.maximum(i.start_ps - i.wait_ps, 0)))
+        self.end = nanoseconds(i.end_ps)
         self.opcode = np.array(timeline.opcodes or ("",), dtype=object)[i.opcode]
         self.engine = np.array(ENGINES, dtype=object)[i.engine]
         self.text = _texts(timeline)
         self.tensors = {str(n.get("variable_name")): n for n in tensor_nodes(timeline)}
-        self.d_start, self.d_end = _ns(d.start_ps), _ns(d.end_ps)
+        self.d_start, self.d_end = nanoseconds(d.start_ps), nanoseconds(d.end_ps)
         self.size = np.maximum(d.read_bytes, d.write_bytes)
         self.queue = np.array(timeline.queues or ("",), dtype=object)[d.queue]
         self.queue_type = np.array(queue_types(timeline) or [""], dtype=object)[d.queue]
@@ -51,7 +46,6 @@ class Tables:
         # ids: instructions, then packets, then triggers' sets of packets
         self.packet_id = len(i) + np.arange(len(d))
         self.set_base = len(i) + len(d)
-        self.counters = derived_counters(i, d) | timeline.counters
 
     # -------------------------------------------------------------------------------- instructions
 
@@ -69,7 +63,7 @@ class Tables:
         evicts = ~np.array([vendor.is_dma(o) for o in t.opcodes] or [False], bool)[i.opcode]
         evicts &= (traffic["psum_read_bytes"] > 0) & (traffic["sbuf_write_bytes"] > 0)
         begin, end, wait = (np.full(n, None, dtype=object) for _ in range(3))
-        done = _ns(i.done_ps)
+        done = nanoseconds(i.done_ps)
         for row, first, last in self._spans():
             begin[row], end[row], wait[row] = first, max(last, int(done[row])), first - int(self.end[row])
         return traffic | {
@@ -78,7 +72,7 @@ class Tables:
             "timeline_track": list(np.where(matmul, "TensorMatrix", self.engine)),
             "pcore_idx": i.core.astype(np.int64),
             "opcode": list(self.opcode), "operands": self.text, "id": np.arange(n), "pc": self._pc(),
-            "bir_id": [""] * n, "evt_wait_time_ns": _ns(np.where(semaphore, i.wait_ps, 0)),
+            "bir_id": [""] * n, "evt_wait_time_ns": nanoseconds(np.where(semaphore, i.wait_ps, 0)),
             "nki_source_location": sites, "bir_debug_info_source_location": sites,
             "stack_frame_ids": [f"[{s + 1}]" if s >= 0 else None for s in i.site.tolist()],
             "dma_trigger_start_ts": list(begin), "dma_trigger_end_ts": list(end), "dma_wait_time_ns": list(wait),
@@ -123,10 +117,10 @@ class Tables:
             for e, engine in enumerate(ENGINES):
                 mine = self.works & (i.core == core) & (i.engine == e)
                 rows += [(s, f, engine.lower(), core, f - s) for s, f in _merged(self.start[mine], self.end[mine])]
-        return _columns(rows, "start_ts", "end_ts", "engine", "pcore_idx", "duration_ns")
+        return columns(rows, "start_ts", "end_ts", "engine", "pcore_idx", "duration_ns")
 
     def opcode_summary(self) -> dict[str, Any]:
-        i, total = self.t.instructions, max(self._total_ns(), 1)
+        i, total = self.t.instructions, max(self._totalnanoseconds(), 1)
         rows = []
         for e, engine in enumerate(ENGINES):
             for o in np.unique(i.opcode[i.engine == e]).tolist():
@@ -134,13 +128,13 @@ class Tables:
                 active = sum(f - s for s, f in _merged(self.start[mine], self.end[mine]))
                 time = int((self.end - self.start)[mine].sum())
                 rows.append((engine, self.t.opcodes[o], int(mine.sum()), time, active, active / total))
-        return _columns(rows, "engine", "opcode", "instruction_count", "instruction_time_ns", "active_time_ns",
+        return columns(rows, "engine", "opcode", "instruction_count", "instruction_time_ns", "active_time_ns",
                         "active_time_percent")
 
     def flow(self) -> dict[str, Any]:
         e, d = self.t.dependences, self.t.dma
         kinds = [_DEPENDENCE.get(CAUSES[c], "ORDERED") for c in e.cause.tolist()]
-        gap = np.maximum(self.start[e.consumer] - _ns(self.t.instructions.done_ps[e.producer]), 0)
+        gap = np.maximum(self.start[e.consumer] - nanoseconds(self.t.instructions.done_ps[e.producer]), 0)
         trigger, started = self.triggers, np.array([first for _, first, _ in self._spans()], np.int64)
         n = len(trigger)
         return {
@@ -165,7 +159,7 @@ class Tables:
         else:
             # an engine's own results need no semaphore, DMAs do even where the same engine waits
             needs = (i.engine[e.producer] != i.engine[e.consumer]) | np.isin(e.producer, self.triggers)
-            crossing, done = np.unique(e.producer[needs]), _ns(i.done_ps)
+            crossing, done = np.unique(e.producer[needs]), nanoseconds(i.done_ps)
             trigger = dict(zip(self.triggers.tolist(), t.dma.queue[t.dma.instruction >= 0][self.first].tolist()))
             for row in crossing.tolist():
                 queue = trigger.get(row)
@@ -179,7 +173,7 @@ class Tables:
         for when, name, source, core, step in sorted(events):
             value[name, core] += step
             rows.append((when, name, value[name, core], source, False, "sem_inc", "complete", core))
-        return _columns(rows, "timestamp", "id", "value", "update_source", "double_set_or_clear",
+        return columns(rows, "timestamp", "id", "value", "update_source", "double_set_or_clear",
                         "update_operation_type", "update_trigger_timing", "pcore_idx")
 
     # -------------------------------------------------------------------------------- DMA
@@ -225,7 +219,7 @@ class Tables:
                 moved / max(end - start, 1) * 1e9, f"[[{read_from}]]", f"[{written_to}]",
                 f"S[{number}] ({t.queues[queue]})", int(self.start[row]), int(self.end[row]), *("",) * 8, 0, 0,
             ))
-        return _columns(rows, "start_ts", "end_ts", "duration_ns", "id", "pcore_idx", "block_id", "queue_idx",
+        return columns(rows, "start_ts", "end_ts", "duration_ns", "id", "pcore_idx", "block_id", "queue_idx",
                         "queue_name", "queue_type", "op", "variable", "read_bytes", "write_bytes",
                         "transfer_bytes", "throughput",
                         "source", "dest", "semaphore_id", "trigger", "completion", "read_sbuf_partitions",
@@ -245,64 +239,12 @@ class Tables:
     def dma_queues_info(self) -> dict[str, Any]:
         d = self.t.dma
         pairs = sorted(set(zip(d.queue.tolist(), d.core.tolist())))
-        return _columns([(self.t.queues[q], "data", c, q, c * 16, 0, 0) for q, c in pairs],
+        return columns([(self.t.queues[q], "data", c, q, c * 16, 0, 0) for q, c in pairs],
                         "name", "type", "pcore_idx", "idx", "engine_idx", "axi_port", "dram_channel")
-
-    # -------------------------------------------------------------------------------- over time
-
-    def dma_usage(self) -> dict[str, Any]:
-        return self._usage("DMA GB/s")
-
-    def hbm_usage(self) -> dict[str, Any]:
-        return self._usage("HBM GB/s")
-
-    def _usage(self, name: str) -> dict[str, Any]:
-        counter = self.counters.get(name)
-        if counter is None:
-            return {}
-        moved = np.append(0.0, np.cumsum(counter.value[:-1] * np.diff(counter.time_ps) / 1000))[:len(counter)]
-        return {"timestamp": _ns(counter.time_ps), "current_throughput": counter.value * 1e9,
-                "total_transfer_bytes": np.round(moved).astype(np.int64), "pcore_idx": np.zeros(len(counter), np.int64)}
-
-    def pending_dma(self) -> dict[str, Any]:
-        counter = self.counters.get("pending DMAs")
-        if counter is None:
-            return {}
-        return {"timestamp": _ns(counter.time_ps), "value": np.clip(counter.value, 0, 2**31 - 1).astype(np.int32),
-                "pcore_idx": np.zeros(len(counter), np.int64)}
-
-    def sbuf_usage(self) -> dict[str, Any]:
-        return self._fullness("SBUF bytes")
-
-    def psum_usage(self) -> dict[str, Any]:
-        return self._fullness("PSUM bytes")
-
-    def _fullness(self, name: str) -> dict[str, Any]:
-        counter = self.counters.get(name)
-        if counter is None:
-            return {}
-        full = vendor.memory_bytes(vendor.machine_of(self.t))[name]
-        return {"timestamp": _ns(counter.time_ps), "avg_util_percent": counter.value / full,
-                "pcore_idx": np.zeros(len(counter), np.int64)}
-
-    def throttle(self) -> dict[str, Any]:
-        c = self.t.clock
-        start, end = _ns(c.start_ps), _ns(c.end_ps)
-        return {"timestamp": start, "duration": end - start, "k": c.k.astype(np.int32), "n": c.n.astype(np.int32),
-                "type": [f"activity_{int(k < n)}" for k, n in zip(c.k.tolist(), c.n.tolist())],
-                "pcore_idx": c.core.astype(np.int64)}
-
-    def throttle_summary(self) -> dict[str, Any]:
-        m, rows = self.metrics, []
-        for core in np.unique(self.t.clock.core).tolist():
-            rows.append((core, "all", m.get(f"throttle_active_nc{core}_time_ns"), None,
-                         m.get(f"throttle_avg_util_limit_nc{core}_percent")))
-        return _columns(rows, "nc_idx", "throttle_type", "throttle_active_time_ns", "throttle_active_time_percent",
-                        "max_achievable_util_with_throttling_percent")
 
     # -------------------------------------------------------------------------------- about it
 
-    def _total_ns(self) -> int:
+    def _totalnanoseconds(self) -> int:
         return round((self.t.totals.get("profiled_ps") or self.t.end_ps) / 1000)
 
     def summary(self) -> dict[str, Any]:
@@ -315,7 +257,7 @@ class Tables:
         t, chip = self.t, self.chip
         machine = vendor.machine_of(t)
         given = self.metrics
-        last = self._total_ns()
+        last = self._totalnanoseconds()
         one: dict[str, Any] = {
             "profile_schema_version": schema.VERSION, "ntff_version": 0, "num_physical_cores": int(chip.cores),
             "vnc_enabled": chip.cores > 1, "first_hw_timestamp": 0, "last_hw_timestamp": last,
@@ -339,7 +281,7 @@ class Tables:
         rows = [(str(n["variable_name"]), str(n.get("type", "")), str(n.get("format", "")), str(n.get("shape", "")),
                  int(n["size"]) if str(n.get("size", "")).isdigit() else None, 0)   # sizes are text in the JSON
                 for n in self.tensors.values() if n.get("type")]
-        return _columns(rows, "variable_name", "type", "format", "shape", "size", "pcore_idx")
+        return columns(rows, "variable_name", "type", "format", "shape", "size", "pcore_idx")
 
     def warning(self) -> dict[str, Any]:
         given = self.t.info.get("warnings")
@@ -347,7 +289,7 @@ class Tables:
                 for w in (given if isinstance(given, list) else ())]
         if self.t.kind == "simulated":
             rows.append(("This profile was simulated by simcore; no hardware ran.", "Simulation"))
-        return _columns(rows, "message", "category")
+        return columns(rows, "message", "category")
 
     def stack_frame(self) -> dict[str, Any]:
         ids = [str(k + 1) for k in range(len(self.t.sites))]
@@ -356,13 +298,13 @@ class Tables:
     def stack_frame_file_location(self) -> dict[str, Any]:
         files, functions = self._site_words("file"), self._site_words("function")
         rows = [(str(k), files[s.file], functions[s.function], s.line) for k, s in enumerate(self.t.sites, 1)]
-        return _columns(rows, "id", "file_name_id", "function_name_id", "line_number")
+        return columns(rows, "id", "file_name_id", "function_name_id", "line_number")
 
     def stack_frame_file_name(self) -> dict[str, Any]:
-        return _columns([(str(n), w) for w, n in self._site_words("file").items()], "id", "name")
+        return columns([(str(n), w) for w, n in self._site_words("file").items()], "id", "name")
 
     def stack_frame_function_name(self) -> dict[str, Any]:
-        return _columns([(str(n), w) for w, n in self._site_words("function").items()], "id", "name")
+        return columns([(str(n), w) for w, n in self._site_words("function").items()], "id", "name")
 
     def _site_words(self, what: str) -> dict[str, int]:
         return {w: n for n, w in enumerate(dict.fromkeys(getattr(s, what) for s in self.t.sites), 1)}
@@ -372,7 +314,7 @@ class Tables:
                  "string": ("string", None), "boolean": ("boolean", None)}
         rows = [(table, "", field, "", types[kind][0], required, types[kind][1], unit or None)
                 for table, fields in schema.tables().items() for field, (kind, unit, required) in fields.items()]
-        return _columns(rows, "table_name", "table_description", "field_name", "field_description", "field_type",
+        return columns(rows, "table_name", "table_description", "field_name", "field_description", "field_type",
                         "field_required", "field_format", "field_unit")
 
 
@@ -386,10 +328,6 @@ def _texts(t: Timeline) -> list[str]:
 
 _PLACE_FROM = {"HBM": "INPUT", "SBUF": "SB", "PSUM": "PSUM", "?": "unknown"}
 _PLACE_TO = {"HBM": "OUTPUT", "SBUF": "SB", "PSUM": "PSUM", "?": "unknown"}
-
-
-def _columns(rows: list[tuple], *names: str) -> dict[str, list]:
-    return {name: [row[k] for row in rows] for k, name in enumerate(names)}
 
 
 def _merged(start: np.ndarray, end: np.ndarray) -> list[tuple[int, int]]:

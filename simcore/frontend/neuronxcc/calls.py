@@ -11,11 +11,10 @@ from simcore.errors import KernelError
 from simcore.frontend import state
 from simcore.frontend.instructions import nisa
 from simcore.frontend.neuronxcc import results
-from simcore.frontend.neuronxcc import tile as tiles
 from simcore.frontend.neuronxcc.index import Predicate, broadcast, truth
 from simcore.frontend.neuronxcc.results import Result, at_site, flush, wait
-from simcore.frontend.neuronxcc.tile import Tile
-from simcore.layout import psum, sbuf
+from simcore.frontend.neuronxcc.tile import Tile, as_tile
+from simcore.layout import layout, psum, row_major, sbuf
 from simcore.psum import psum_box
 from simcore.tensor import Tensor
 
@@ -122,7 +121,7 @@ def before_write(t: Tile) -> None:
 def _write_zeros(t: Tile, kept: PsumState) -> None:
     kept.zero = False
     storage = t.storage
-    whole = Tensor(storage, tiles.layout(storage.shape, tiles.row_major(storage.shape), storage.dtype, storage.buffer))
+    whole = Tensor(storage, layout(storage.shape, row_major(storage.shape), storage.dtype, storage.buffer))
     with at_site(kept.site):
         nisa.memset(dst=whole, value=0)
     kept.written.append(psum_box(whole))
@@ -270,7 +269,7 @@ def operand(value, what: str) -> Tile:
     if isinstance(value, Tile):
         return value
     if isinstance(value, Tensor):
-        return tiles.as_tile(value)
+        return as_tile(value)
     raise KernelError(f"{what} must be a tile, not {type(value).__name__}"
                       + (" (load it with nl.load first)" if isinstance(value, np.ndarray) else ""),
                       site=state.user_site(2))
@@ -279,7 +278,7 @@ def operand(value, what: str) -> Tile:
 def maybe(value):
     """A tile, or a Python number."""
     if isinstance(value, Tensor):
-        return tiles.as_tile(value)
+        return as_tile(value)
     if isinstance(value, np.generic):
         return value.item()
     return value

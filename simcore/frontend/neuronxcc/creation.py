@@ -12,7 +12,8 @@ from simcore.frontend.neuronxcc.index import Index
 from simcore.frontend.neuronxcc.loops import LoopIndex
 from simcore.frontend.neuronxcc.placement import Placement
 from simcore.frontend.neuronxcc.results import Result, at_site, flush
-from simcore.frontend.neuronxcc.tile import Tile, fresh_strides, new_storage
+from simcore.frontend.neuronxcc.stored import fresh_strides, new_storage
+from simcore.frontend.neuronxcc.tile import Tile
 from simcore.layout import MemoryRegion, private_hbm, psum, sbuf, to_buffer
 
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from simcore.dtypes import DType
 from simcore.errors import KernelError
-from simcore.frontend.neuronxcc.index import Grid, Index, broadcast
+from simcore.frontend.neuronxcc.grids import Grid
+from simcore.frontend.neuronxcc.index import Index, broadcast
 from simcore.frontend.neuronxcc.loops import LoopIndex
 from simcore.layout import Layout, MemoryRegion, layout
 from simcore.tensor import DynamicSlice

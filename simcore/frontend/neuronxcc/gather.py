@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simcore.indexing import RowIndex
+from simcore.addresses import RowIndex
 from simcore.layout import layout
 from simcore.tensor import Tensor
 

@@ -18,15 +18,15 @@ def _axes(axis, ndim: int) -> tuple[int, ...]:
 
 def _reduction(op: Operator):
     def function(x, axis, *, dtype=None, mask=None, keepdims=False, **kwargs):
-        from simcore.frontend.neuronxcc.nki.isa import _reduce, tensor_partition_reduce
+        from simcore.frontend.neuronxcc.nki.isa._reduce import reduce, tensor_partition_reduce
 
         x = operand(x, "x")
         axes = _axes(axis, x.ndim)
         if x.form.par_axis in axes:
             out = tensor_partition_reduce(op, x, mask=mask, dtype=dtype)
             rest = tuple(a for a in axes if a != x.form.par_axis)
-            return _reduce(out, op, rest, None, result_dtype(dtype, x), False, keepdims) if rest else out
-        return _reduce(x, op, axes, mask, result_dtype(dtype, x), False, keepdims)
+            return reduce(out, op, rest, None, result_dtype(dtype, x), False, keepdims) if rest else out
+        return reduce(x, op, axes, mask, result_dtype(dtype, x), False, keepdims)
 
     return function
 

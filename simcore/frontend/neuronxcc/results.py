@@ -14,7 +14,8 @@ from simcore.dtypes import DType
 from simcore.errors import KernelError
 from simcore.frontend import state
 from simcore.frontend.neuronxcc.forms import form
-from simcore.frontend.neuronxcc.tile import Tile, fresh_strides, new_storage, stored_dtype
+from simcore.frontend.neuronxcc.stored import fresh_strides, new_storage, stored_dtype
+from simcore.frontend.neuronxcc.tile import Tile
 from simcore.layout import MemoryRegion
 from simcore.tensor import Storage
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
 
 import numpy as np
 
-from simcore.dtypes import DType, bfloat16, to_dtype
+from simcore.dtypes import to_dtype
 from simcore.errors import KernelError
-from simcore.frontend import launch, state
+from simcore.frontend import state
 from simcore.frontend.neuronxcc.forms import Form, apply, cut, expand, form, frozen, plan
 from simcore.frontend.neuronxcc.gather import Gather
-from simcore.frontend.neuronxcc.index import Grid, Index, Predicate
-from simcore.layout import MemoryRegion, layout, reshape_strides, row_major
+from simcore.frontend.neuronxcc.grids import Grid
+from simcore.frontend.neuronxcc.index import Index, Predicate
+from simcore.frontend.neuronxcc.stored import public_dtype
+from simcore.layout import MemoryRegion, layout, reshape_strides
 from simcore.tensor import DynamicSlice, Storage, Tensor
 
 
@@ -378,49 +379,6 @@ def _plain(k):
     if isinstance(k, np.bool_ | bool):
         return int(k)
     return k
-
-
-def public_dtype(dt: DType):
-    """A dtype as kernels of the older dialect see it: a NumPy dtype where there is one."""
-    return (dt if dt.packed is not None or dt == "tfloat32" else dt.np if dt is not wide_bfloat16()
-            else to_dtype("bfloat16").np)
-
-
-_wide: list = []
-
-
-def wide_bfloat16() -> DType:
-    """bfloat16 kept in 32 bits, as the vendor's simulator does where NKI_PRECISE_FP=0 asks for it."""
-    if not _wide:
-        _wide.append(DType("bfloat16_as_float32", np.float32))
-    return _wide[0]
-
-
-def stored_dtype(dt: DType, where: MemoryRegion) -> DType:
-    return wide_bfloat16() if dt is bfloat16 and where.on_chip and os.environ.get("NKI_PRECISE_FP") == "0" else dt
-
-
-# ---------------------------------------------------------------------------------------- allocation
-
-
-def fresh_strides(shape, par: int) -> tuple[int, ...]:
-    """Strides of a new tensor: partition after partition on chip, row-major otherwise."""
-    if par == 0:
-        return row_major(shape)
-    order = (par, *(k for k in range(len(shape)) if k != par))
-    inner = row_major([shape[k] for k in order])
-    out = [0] * len(shape)
-    for k, s in zip(order, inner, strict=True):
-        out[k] = s
-    return tuple(out)
-
-
-def new_storage(shape, dtype: DType, buffer: MemoryRegion, par: int = 0, *, name=None, address=None) -> Storage:
-    order = (par, *(k for k in range(len(shape)) if k != par)) if buffer.on_chip else range(len(shape))
-    core = tuple(shape[k] for k in order)
-    if buffer.on_chip and len(core) == 1:
-        core = (*core, 1)
-    return launch.allocate(core, dtype, buffer, name=name, address=address).storage
 
 
 def as_tile(value) -> Tile:

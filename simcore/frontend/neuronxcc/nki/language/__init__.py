@@ -11,8 +11,8 @@ from simcore.frontend.neuronxcc import creation as _creation
 from simcore.frontend.neuronxcc import functions as _functions
 from simcore.frontend.neuronxcc import reductions as _reductions
 from simcore.frontend.neuronxcc.grid import nc, spmd_dim  # noqa: F401
-from simcore.frontend.neuronxcc.index import MGrid as _MGrid
-from simcore.frontend.neuronxcc.index import arange  # noqa: F401
+from simcore.frontend.neuronxcc.grids import MGrid as _MGrid
+from simcore.frontend.neuronxcc.grids import arange  # noqa: F401
 from simcore.frontend.neuronxcc.loops import affine_range, sequential_range, static_range  # noqa: F401
 from simcore.frontend.neuronxcc.tile import Tile as tensor
 from simcore.frontend.nki.language import num_programs as _num_programs
