@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import simcore
-from simcore.errors import KernelError
+from simcore.errors import KernelError, UsageError
 from simcore.frontend import TensorSpec, activate
 
 with activate():
@@ -213,3 +215,32 @@ def test_a_benchmarked_kernel_has_a_predicted_latency():
     trace = simcore.capture(kernel, a)
     end = simcore.simulate(trace, simcore.load_machine("trn2")).end_ps
     assert latency.simulated and latency.get_latency_percentile(99) == end / 1e6
+
+
+@nki.jit
+def grid_of_values(a, lnc, target="x", values=None, kernel=0):
+    """A kernel whose arguments are called as options of capture are."""
+    out = nl.ndarray((lnc, *a.shape), a.dtype, buffer=nl.shared_hbm)
+    for i in nl.affine_range(lnc):
+        tile = nl.ndarray(a.shape, a.dtype, buffer=nl.sbuf)
+        nisa.dma_copy(dst=tile, src=values if values is not None else a)
+        nisa.tensor_scalar(dst=tile, data=tile, op0=nl.add, operand0=float(kernel))
+        nisa.dma_copy(dst=out[i], src=tile)
+    return out
+
+
+def test_what_a_partial_binds_is_the_kernels_also_where_capture_has_an_option_of_the_name():
+    a, b = array(8, 4), array(8, 4)
+    trace = simcore.capture(partial(grid_of_values, lnc=3, values=b), a, lnc=1, kernel=2, values=True)
+    np.testing.assert_array_equal(trace.outputs, np.broadcast_to(b + 2, (3, 8, 4)))
+    assert trace.cores == 1 and trace.name == "grid_of_values"
+    two = simcore.capture(partial(partial(grid_of_values[2], a), lnc=1, target="y"), values=False)
+    assert two.cores == 2 and two.outputs is None
+    assert simcore.profile(partial(grid_of_values, a, 2)).name == "grid_of_values"
+
+
+def test_an_option_that_takes_an_argument_the_kernel_needs_is_refused():
+    with pytest.raises(UsageError, match=r"lnc= is an option of capture.*partial"):
+        simcore.capture(grid_of_values, array(8, 4), lnc=2)
+    with pytest.raises(TypeError, match="lnc"):
+        simcore.capture(grid_of_values, array(8, 4))

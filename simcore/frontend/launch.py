@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 import linecache
 import os
@@ -96,26 +97,46 @@ def check_target(target: str) -> str:
     return target
 
 
-def capture(kernel: Callable, *args, target: str | None = None, values: bool | None = None, lnc: int | None = None,
+def capture(kernel: Callable, /, *args, target: str | None = None, values: bool | None = None, lnc: int | None = None,
             grid=None, **kwargs) -> Trace:
     """Run a kernel and return its Trace.
 
-    kernel  a function, jit-decorated or plain, or a subscripted kernel (`kernel[2]`)
+    kernel  a function, jit-decorated or plain, a subscripted kernel (`kernel[2]`), or a functools.partial of one: what a
+            partial binds are the kernel's arguments, also where they are called as an option below
+            (`capture(partial(kernel, lnc=2), q, k, lnc=1)`)
     args    NumPy arrays, torch tensors, or TensorSpec (shape and dtype only); everything else is handed on as it is
     values  compute the values (outputs in `trace.outputs`); False records what is needed for timing only and allocates
             nothing
     lnc     physical cores the launch uses (1 or 2); grid: a launch grid of the older dialect
 
     Raises KernelError (with the kernel's line) when the kernel breaks a rule of the language or the chip, ValueNeeded
-    when control flow depends on a value in a timing-only run, and whatever the kernel itself raises.
+    when control flow depends on a value in a timing-only run, UsageError when an option takes what the kernel itself
+    needs, and whatever the kernel itself raises.
     """
     from simcore.frontend.activation import activate
     from simcore.frontend.jit import Launch, unwrap
 
+    while isinstance(kernel, functools.partial):
+        args, kwargs, kernel = (*kernel.args, *args), {**kernel.keywords, **kwargs}, kernel.func
     inner, launch_grid = unwrap(kernel)
+    _refuse_swallowed(inner, args, kwargs, {"target": target, "values": values, "lnc": lnc, "grid": grid})
     target = check_target(target or session().target)
     with activate(), use_session(Session(target, _session.values if values is None else values, lnc, None)):
         return record(inner, args, kwargs, Launch.of(grid if grid is not None else launch_grid, lnc))
+
+
+def _refuse_swallowed(function: Callable, args: tuple, kwargs: dict, options: dict) -> None:
+    """An option of `capture` that is also an argument the kernel cannot do without went to the wrong one."""
+    try:
+        signature = inspect.signature(function)
+        given = signature.bind_partial(*args, **kwargs).arguments
+    except (TypeError, ValueError):
+        return          # the call itself will say what is wrong
+    for name, value in options.items():
+        p = signature.parameters.get(name)
+        if value is not None and p is not None and p.default is p.empty and name not in given:
+            raise UsageError(f"{name}= is an option of capture, and the kernel {function.__name__} has an argument of this "
+                             f"name; bind the kernel's with functools.partial(kernel, {name}=...)")
 
 
 def record(function: Callable, args: tuple, kwargs: dict, launch) -> Trace:
@@ -355,7 +376,7 @@ def _address(address):
     return tuple(int(a) for a in address)
 
 
-def profile(kernel: Callable, *args, target: str = "trn2", values: bool = True, lnc: int | None = None, **kwargs):
+def profile(kernel: Callable, /, *args, target: str = "trn2", values: bool = True, lnc: int | None = None, **kwargs):
     """capture + simulate: the Timeline of a kernel on a chip.  `timeline.trace` is the Trace with the outputs."""
     from simcore.machine import load_machine
     from simcore.schedule import simulate
