@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from functools import partial
 
 import numpy as np
@@ -244,3 +246,19 @@ def test_an_option_that_takes_an_argument_the_kernel_needs_is_refused():
         simcore.capture(grid_of_values, array(8, 4), lnc=2)
     with pytest.raises(TypeError, match="lnc"):
         simcore.capture(grid_of_values, array(8, 4))
+
+
+def test_an_interrupted_launch_leaves_no_program_running():
+    @nki.jit
+    def endless(a):
+        tile = nl.ndarray(a.shape, a.dtype, buffer=nl.sbuf)
+        if nl.program_id(0) == 1:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        else:
+            nisa.core_barrier(a, (0, 1))
+        while True:
+            nisa.memset(dst=tile, value=0.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        simcore.capture(endless[2], array(8, 4), values=False)
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("program")]

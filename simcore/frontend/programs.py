@@ -67,7 +67,13 @@ class Programs:
             self.current, p.waiting = p, None
             self.rec.core = p.core
             p.turn.release()
-            self.back.acquire()
+            try:
+                self.back.acquire()
+            except BaseException:       # the user interrupts: without a recorder, p ends at its next instruction
+                state.begin(None)
+                self.back.acquire()
+                self._stop()
+                raise
             if p.error is not None:
                 self._stop()
                 raise p.error

@@ -53,7 +53,13 @@ class World:
             rank = ready[0]
             self.waiting[rank] = None
             self.turns[rank].release()
-            self.back.acquire()
+            try:
+                self.back.acquire()
+            except BaseException:       # the user interrupts: without a recorder, the rank ends at its next instruction
+                state.begin(None)
+                self.back.acquire()
+                self._stop()
+                raise
             if self.errors[rank] is not None:
                 self._stop()
                 raise self.errors[rank]
