@@ -25,10 +25,11 @@ class Storage:
     address       (partition, byte) that the kernel asked for, or None
     site          where the kernel allocated it
     kind          "input", "output" or "tile"
+    entry         where there is data: the trace's entry for this storage, so that the data go with the last view of it
     """
 
     __slots__ = ("id", "given_name", "shape", "dtype", "buffer", "data", "address", "site", "kind", "core", "born",
-                 "regions", "started", "tag")
+                 "regions", "started", "tag", "entry")
 
     def __init__(self, id, name, shape, dtype, buffer, address=None, site=None, kind="tile", core=0, born=0):
         self.id = id
@@ -45,6 +46,20 @@ class Storage:
         self.regions: dict = {}
         self.started: dict | None = None    # PSUM: which regions hold a started accumulation
         self.tag = None                     # what the older dialect remembers of a PSUM tile
+        self.entry: Storage | None = None
+
+    def recorded(self) -> Storage:
+        """What a trace keeps of it: everything but the memory."""
+        self.entry = Storage(self.id, self.given_name, self.shape, self.dtype, self.buffer, self.address, self.site,
+                             self.kind, self.core, self.born)
+        return self.entry
+
+    def note(self, *, kind: str | None = None, site=None) -> None:
+        """Change what was not known when it was allocated."""
+        for s in (self, self.entry):
+            if s is not None:
+                s.kind = kind or s.kind
+                s.site = s.site if site is None else site
 
     @property
     def name(self) -> str:

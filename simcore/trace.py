@@ -197,7 +197,7 @@ class Recorder:
     def new_storage(self, name, shape, dtype, buffer: MemoryRegion, *, address=None, site=None, kind="tile") -> Storage:
         storage = Storage(len(self.storages), name, shape, dtype, buffer, address, site, kind, self.core,
                           len(self.variant_col))
-        self.storages.append(storage)
+        self.storages.append(storage.recorded() if self.values else storage)
         return storage
 
     def region(self, t) -> int:

@@ -46,10 +46,10 @@ def test_nki_library_in_its_simulation_mode(file, tmp_path):
         pytest.skip("needs a checkout of nki-library (tag 2.29) in the folder named by SIMCORE_REFS")
     root = roots[0]
     path = os.pathsep.join([str(TOOLS / "names"), str(root), str(root / "src")])
-    env = dict(os.environ, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1", OMP_NUM_THREADS="1", SIMCORE_SAMPLE="4")
+    env = dict(os.environ, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1", OMP_NUM_THREADS="1")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "simcore_nkilib", "-p", "no:cacheprovider", "-q",
-         "--test-mode=simulation",
+         "--test-mode=simulation", "--simcore-sample=4",
          "-c", str(root / "test" / "pytest.ini"), "--rootdir", str(root), "-o",
          f"artifacts_dir={tmp_path / 'artifacts'}",
          "--output-directory", str(tmp_path / "out"), str(Path("test/integration/nkilib") / file)],

@@ -175,6 +175,7 @@ def record(function: Callable, args: tuple, kwargs: dict, launch) -> Trace:
     finally:
         state.begin(before)
         rec.core = 0
+        rec.programs = None         # they know the recorder: without the cycle, memory goes at once
 
 
 def _merge(results: list) -> Any:
@@ -281,7 +282,8 @@ class Inputs:
     def outputs(self, value):
         """Returned tensors as NumPy arrays (torch tensors when the inputs were)."""
         if isinstance(value, Tensor):
-            value.storage.kind = "output" if value.storage.kind == "tile" else value.storage.kind
+            if value.storage.kind == "tile":
+                value.storage.note(kind="output")
             if not self.rec.values:
                 return None
             array = np.ascontiguousarray(value.read())

@@ -62,7 +62,7 @@ def ndarray(shape, dtype, buffer=None, name=None, fill=None) -> Tile:
 def one_tile(own, dt: DType, where: MemoryRegion, site: int, name, address, fill) -> Tile:
     with at_site(site):
         storage = new_storage(own, dt, where, name=name, address=address)
-        storage.site = site
+        storage.note(site=site)
         t = Tile(storage, form(own, fresh_strides(own, 0), tuple(k == 0 for k in range(len(own))), dt, where))
         if fill is not None:
             # zeros that matmuls accumulate on are never written: see calls.PsumState
@@ -163,7 +163,7 @@ class Blocks(Tile):
             f = self.form
             with at_site(self.site):
                 storage = new_storage(f.shape, f.dtype, f.buffer, len(self.blocks), name=self.label)
-                storage.site = self.site
+                storage.note(site=self.site)
                 self.joined = Tile(storage, f)
                 if self.fill == 0 and f.buffer is psum and not self.parts:
                     storage.tag = calls.PsumState(True, self.site)

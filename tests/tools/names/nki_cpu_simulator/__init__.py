@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import time
 import types
 
 from simcore.frontend import activation
@@ -11,6 +12,9 @@ from simcore.frontend.launch import Session, check_target, use_session
 if "nki" not in sys.modules:
     activation.install()
 nki = importlib.import_module("nki")
+
+
+spent: dict = {}        # seconds in kernels, for whoever wants to know
 
 
 def builtin(function):
@@ -30,8 +34,12 @@ class _Simulated:
     def __call__(self, *args, **kwargs):
         target = check_target(os.environ.get("NKI_NC_VERSION", "gen3"))
         kernel = nki.jit(self.kernel)
-        with use_session(Session(target)):
-            return nki.simulate(kernel[self.lnc] if self.lnc > 1 else kernel)(*args, **kwargs)
+        start = time.perf_counter()
+        try:
+            with use_session(Session(target)):
+                return nki.simulate(kernel[self.lnc] if self.lnc > 1 else kernel)(*args, **kwargs)
+        finally:
+            spent["kernel_seconds"] = round(spent.get("kernel_seconds", 0) + time.perf_counter() - start, 2)
 
 
 nki.cpu_simulate = _Simulated
