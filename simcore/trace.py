@@ -90,6 +90,8 @@ class Trace:
                          access_start[i]:access_start[i+1], in the order of its variant's operands
     region_*             per region: storage, layout (index into `layouts`), offset (elements of the layout's dtype)
     order                explicit (producer, consumer) pairs of instructions: no_reorder, depends_on, barriers
+    loops                innermost parallel loops (first instruction, instructions per iteration, iterations), in order;
+                         None where loops are not recorded
     outputs              what the kernel returned, as NumPy arrays; None where only timing was captured
     """
 
@@ -114,6 +116,7 @@ class Trace:
     has_values: bool = True
     cores: int = 1
     info: dict[str, Any] = field(default_factory=dict)
+    loops: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.variant)
@@ -179,6 +182,7 @@ class Recorder:
         self.storages: list[Storage] = []
         self.sites: list[Site] = []
         self.order: list[tuple[int, int]] = []
+        self.loops: list[tuple[int, int, int]] = []     # innermost parallel loops (Trace.loops)
         self.labels: dict[int, str] = {}
         self.warnings: dict[str, None] = {}
         self.shared: dict[Any, Storage] = {}      # shared_hbm by order of allocation: one tensor for all programs
@@ -233,4 +237,5 @@ class Recorder:
             sites=self.sites, order=np.asarray(self.order, np.int64).reshape(-1, 2), sources=sources,
             labels=self.labels,
             outputs=outputs, has_values=self.values, cores=cores, info=info | {"warnings": list(self.warnings)},
+            loops=np.asarray(self.loops, np.int64).reshape(-1, 3) if self.loops else None,
         )

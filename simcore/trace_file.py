@@ -60,6 +60,8 @@ def pack(trace: Trace) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
         "sites": [[s.file, s.line, s.function] for s in trace.sites],
     }  # fmt: skip
     arrays = {name: getattr(trace, name) for name in _COLUMNS} | {"order": trace.order.reshape(-1)}
+    if trace.loops is not None:
+        arrays["loops"] = trace.loops.reshape(-1)
     table_of = {field: np.zeros(len(trace.storages), np.int64) for field in _STORAGE}
     for i, s in enumerate(trace.storages):
         for field, value in (
@@ -104,6 +106,8 @@ def _unpack(header, arrays, sources, info) -> Trace:
         v.resets_psum = tuple(int(n) for n in entry["resets_psum"])
         variants.append(v)
     given = {name: arrays[name] for name in _COLUMNS}
+    if "loops" in arrays:
+        given["loops"] = arrays["loops"].reshape(-1, 3)
     trace = Trace(
         name=str(header["name"]), target=str(header["target"]), cores=int(header["cores"]), variants=variants,
         layouts=[layouts[k] for k in header["trace_layouts"]], storages=storages,
@@ -129,6 +133,8 @@ def _check(t: Trace) -> None:
         raise ValueError("access_start does not fit the instructions")
     if any(len(c) != n for c in (t.site, t.core)) or len(t.region_layout) != regions or len(t.region_offset) != regions:
         raise ValueError("columns of different lengths")
+    if t.loops is not None and any(min(a, k, m) < 0 or a + k * m > n for a, k, m in t.loops.tolist()):
+        raise ValueError("a loop reaches beyond the instructions")
     if len(t.core) and not 0 <= t.core.min() <= t.core.max() < max(t.cores, 1):
         raise ValueError("core is not there")
 

@@ -174,6 +174,80 @@ def test_copies_out_of_psum_are_left_out_while_banks_last(banks, copies):
     assert names.count("COPY") == copies
 
 
+def opcodes(program):
+    return [program.kind_ops[k][0].opcode for k in program.kind.tolist()]
+
+
+@pytest.mark.parametrize(("count", "products"), [(64, 1), (256, 32)])
+def test_a_short_parallel_loop_becomes_one_instruction_per_line(count, products):
+    """64 windows of 3 are 192 elements; 256 windows are more than an instruction takes: groups of 8."""
+    def kernel(a, f):
+        import neuronxcc.nki.isa as nisa
+        import neuronxcc.nki.language as nl
+
+        out = nl.ndarray((nl.par_dim(128), count), dtype=nl.float32, buffer=nl.shared_hbm)
+        x, w = nl.load(a), nl.load(f)
+        y = nl.ndarray((nl.par_dim(128), count), dtype=nl.float32, buffer=nl.sbuf)
+        p, three = nl.arange(128)[:, None], nl.arange(3)[None, :]
+        for i in nl.affine_range(count):
+            y[p, i] = nisa.tensor_reduce(nl.add, nisa.tensor_tensor(x[p, three + i], w, nl.multiply), axis=[1])
+        nl.store(out, y)
+        return out
+
+    program = lower(older(kernel, spec((128, 258)), spec((128, 3))), TRN2)
+    assert opcodes(program).count("TENSOR_TENSOR") == products
+
+
+@pytest.mark.parametrize(("room", "products"), [(180224, 2), (0, 4)])
+def test_what_was_computed_before_is_not_computed_again_while_there_is_room(room, products):
+    """Two tiles, each multiplied in both iterations of the outer loop: the same lines, other lines in between."""
+    def kernel(a):
+        import neuronxcc.nki.isa as nisa
+        import neuronxcc.nki.language as nl
+
+        out = nl.ndarray((2, 2, nl.par_dim(128), 512), dtype=nl.float32, buffer=nl.shared_hbm)
+        x = [nl.load(a[j]) for j in range(2)]
+        for i in nl.static_range(2):
+            for j in nl.static_range(2):
+                nl.store(out[i, j], nisa.tensor_tensor(x[j], x[j], nl.multiply))
+        return out
+
+    program = lower(older(kernel, spec((2, 128, 512))), TRN2.replace(**{"compiler.duplicate_bytes": room}))
+    assert opcodes(program).count("TENSOR_TENSOR") == products
+
+
+@pytest.mark.parametrize(("written", "memsets"), [(512, 0), (256, 1)])
+def test_a_constant_nobody_reads_is_not_written(written, memsets):
+    def kernel(a):
+        import neuronxcc.nki.language as nl
+
+        out = nl.ndarray((nl.par_dim(128), 512), dtype=nl.float32, buffer=nl.shared_hbm)
+        x = nl.zeros((nl.par_dim(128), 512), dtype=nl.float32, buffer=nl.sbuf)
+        x[:, 0:written] = nl.load(a[:, 0:written])
+        nl.store(out, x)
+        return out
+
+    assert opcodes(lower(older(kernel, spec((128, 512))), TRN2)).count("MEMSET") == memsets
+
+
+def test_a_tile_of_two_banks_is_put_together_in_sbuf():
+    """Vector reads one bank's result in PSUM; a tile of two needs copies, because an instruction reads one place."""
+    def kernel(a, width):
+        import neuronxcc.nki.isa as nisa
+        import neuronxcc.nki.language as nl
+
+        out = nl.ndarray((nl.par_dim(128), width), dtype=nl.float32, buffer=nl.shared_hbm)
+        x = nl.load(a)
+        y = nl.ndarray((nl.par_dim(128), width), dtype=nl.float32, buffer=nl.sbuf)
+        for i in range(width // 512):
+            y[:, i * 512:(i + 1) * 512] = nisa.tensor_copy(nisa.nc_matmul(x[:, 0:128], x[:, i * 512:(i + 1) * 512]))
+        nl.store(out, nisa.tensor_tensor(y, x, nl.multiply))
+        return out
+
+    programs = [lower(older(lambda a, w=w: kernel(a, w), spec((128, w))), TRN2) for w in (512, 1024)]
+    assert [opcodes(p).count("COPY") for p in programs] == [0, 2]
+
+
 def test_nothing_is_lost_or_doubled():
     """Every instruction of the trace belongs to one unit; products are never merged."""
     def kernel(a):

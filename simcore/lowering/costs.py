@@ -16,12 +16,12 @@ from simcore.trace import Operand, Variant
 
 
 def ops_of(v: Variant, machine: Machine, times: int = 1, argument: bool = False, psum: int = 0,
-           scalar: bool = False) -> tuple[Op, ...]:
+           chosen: Engine | None = None) -> tuple[Op, ...]:
     """The chip instructions of a variant on a machine, or of `times` of them done at once.
 
     argument  a DMA moves an argument or result of a kernel of the older dialect
     psum      operands (bits by position) that are read in PSUM although written as SBUF tiles
-    scalar    on the Scalar engine, where the kernel leaves the choice
+    chosen    the engine the compiler takes, where the kernel leaves the choice
     Raises MachineError where the machine lacks a number it needs.
     """
     if v.row.cost_fn is not None:
@@ -29,7 +29,7 @@ def ops_of(v: Variant, machine: Machine, times: int = 1, argument: bool = False,
     from simcore.lowering.costs_dma import dma_cost
     from simcore.lowering.costs_tensor import tensor_cost
 
-    engine = SCALAR if scalar else engine_of(v)
+    engine = chosen or engine_of(v)
     if engine is TENSOR:
         return tensor_cost(v, machine)
     if engine is DMA:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simcore.errors import CapacityError
-from simcore.isa.table import ENGINE_INDEX, SCALAR, VECTOR, Engine, Op
+from simcore.isa.table import ENGINE_INDEX, GPSIMD, SCALAR, VECTOR, Engine, Op
 from simcore.layout import psum, sbuf
 from simcore.lowering.allocate import Placement, place
 from simcore.lowering.costs import ops_of
@@ -179,7 +179,7 @@ class Kind(NamedTuple):
     times: int
     argument: bool
     psum: int
-    scalar: bool = False
+    chosen: Engine | None = None
 
 
 def _kinds(trace: Trace, units: Units) -> tuple[list[Kind], np.ndarray]:
@@ -207,24 +207,34 @@ def _kinds(trace: Trace, units: Units) -> tuple[list[Kind], np.ndarray]:
             for c in code], kind.reshape(-1)
 
 
+_OTHER = {"tensor_copy": SCALAR, "memset": GPSIMD}      # what Vector need not do
+
+
 def _balance(trace: Trace, machine: Machine, kinds: list[Kind], kind, kind_ops):
-    """The older compiler puts a copy whose engine is open on Vector or Scalar, whichever has had less to do so far."""
+    """The older compiler puts a copy whose engine is open on Vector or Scalar, a constant on Vector or GpSimd:
+    whichever has had less to do so far."""
     kinds, kind, kind_ops = list(kinds), kind.copy(), list(kind_ops)
     other: dict[int, int] = {}
     for k, old in enumerate(kinds[:]):
         variant = trace.variants[old.variant]
-        if variant.name == "tensor_copy" and variant.engine is Engine.unknown and kind_ops[k][0].engine is VECTOR:
-            other[k] = len(kinds)
-            kinds.append(old._replace(scalar=True))
-            kind_ops.append(ops_of(variant, machine, *kinds[-1][1:]))
+        to = _OTHER.get(variant.name)
+        if to is None or variant.engine is not Engine.unknown or kind_ops[k][0].engine is not VECTOR:
+            continue
+        if to is GPSIMD and any(o.layout.buffer is psum for o in variant.operands):
+            continue
+        other[k] = len(kinds)
+        kinds.append(old._replace(chosen=to))
+        kind_ops.append(ops_of(variant, machine, *kinds[-1][1:]))
     if not other:
         return kinds, kind, kind_ops
-    load = {VECTOR: 0, SCALAR: 0}
+    load = {VECTOR: 0, SCALAR: 0, GPSIMD: 0}
     for u, k in enumerate(kind.tolist()):
         mine = kind_ops[k]
-        if k in other and load[SCALAR] + kind_ops[other[k]][0].issue_ps < load[VECTOR] + mine[0].issue_ps:
-            kind[u] = other[k]
-            mine = kind_ops[other[k]]
+        if k in other:
+            theirs = kind_ops[other[k]]
+            if load[theirs[0].engine] + theirs[0].issue_ps < load[VECTOR] + mine[0].issue_ps:
+                kind[u] = other[k]
+                mine = theirs
         if mine[0].engine in load and mine[0].dma is None:
             load[mine[0].engine] += sum(o.issue_ps for o in mine)
     return kinds, kind, kind_ops

@@ -27,6 +27,7 @@ from simcore.machine import Machine
 from simcore.trace import Trace
 
 LEGACY = "neuronxcc.nki"
+_PARALLEL = ("tensor_tensor", "tensor_scalar", "tensor_reduce", "tensor_copy", "activation", "reciprocal")
 _PURE = ("tensor_tensor", "tensor_scalar", "activation", "memset", "iota", "reciprocal", "affine_select")
 
 
@@ -68,6 +69,7 @@ class _Rewriter:
         self.group = list(range(self.n))                 # union: instruction -> the group's first
         # forwarded copy -> the instruction that wrote the PSUM tile last
         self.gone: dict[int, int] = {}
+        self.dead: set[int] = set()
         self.after: list[list[tuple[int, int]]] = [[] for _ in range(self.n)]
         self.before: list[list[tuple[int, int]]] = [[] for _ in range(self.n)]
         for p, c, why in zip(producer.tolist(), consumer.tolist(), cause.tolist(), strict=True):
@@ -86,15 +88,18 @@ class _Rewriter:
         by_site: dict[tuple[int, int], list[int]] = {}
         for i in range(self.n):
             by_site.setdefault((int(self.trace.site[i]), int(self.trace.variant[i])), []).append(i)
+        self._drop_dead()
         self._drop_repeats()
         self._drop_loads()
         copies = [self._psum_copy(i) for i in range(self.n)]
+        self._vectorize(compiler.merge_elements)
         banks = compiler.forward_banks
         width = compiler.merge_iterations
         forwards = self._forward(copies, banks, width)
         narrow = width if forwards else compiler.merge_iterations_without_psum
         for (_, variant), rows in by_site.items():
             v = self.trace.variants[variant]
+            rows = [i for i in rows if self.group[i] == i and i not in self.members]
             if len(rows) < 2 or v.name in ("nc_matmul", "nc_transpose"):
                 continue
             if v.row.engines and any(o.layout.buffer is psum for o in v.operands):
@@ -202,6 +207,15 @@ class _Rewriter:
             self.gone[i] = earlier
             self.same.append((place, tile))
 
+    def _drop_dead(self) -> None:
+        """Leave out constants that are overwritten before anything reads them."""
+        for i in range(self.n):
+            v = self.trace.variants[self.trace.variant[i]]
+            if v.name == "memset" and i + 1 < self.n and not self.before[i] \
+                    and all(why == REUSE for _, why in self.after[i]):
+                self.dead.add(i)
+                self.gone[i] = min((c for c, _ in self.after[i]), default=i + 1)
+
     def _drop_repeats(self) -> None:
         """Leave out instructions that would compute again what an earlier one has computed, while there is room for it.
 
@@ -224,8 +238,8 @@ class _Rewriter:
             inputs = tuple(r for j, r in enumerate(regions) if j != k)
             if any(self.writes.get(int(trace.region_storage[r]), 0) > 1 for r in inputs):
                 continue
-            key = keys[i] = (int(trace.variant[i]), inputs, trace.storages[tile].core)
-            seen[key] = seen.get(key, 0) + 1
+            mine = keys[i] = (int(trace.variant[i]), inputs, trace.storages[tile].core)
+            seen[mine] = seen.get(mine, 0) + 1
         held = 0
         first: dict[tuple[int, tuple[int, ...], int], tuple[int, int, int]] = {}      # -> instruction, tile, held then
         for i, key in enumerate(keys):
@@ -241,6 +255,29 @@ class _Rewriter:
             else:
                 held += trace.storages[tile].bytes_per_partition
                 first[key] = (i, tile, held)
+
+    def _vectorize(self, elements: int) -> None:
+        """A parallel loop of nothing but Vector and Scalar work becomes one instruction per line, where all iterations
+        of each make no more than `elements`."""
+        trace = self.trace
+        if trace.loops is None:
+            return
+        for start, each, count in trace.loops.tolist():
+            body = [trace.variants[k] for k in trace.variant[start:start + each]]
+            if all(v.name in _PARALLEL and not self._vector_operands(v)
+                   and max(o.layout.free for o in v.operands) * count <= elements for v in body):
+                for first in range(start, start + each):
+                    rows = range(first, start + each * count, each)
+                    alike = all(trace.variant[i] == trace.variant[first] and i not in self.gone for i in rows)
+                    if alike and not self._related(list(rows)):
+                        self._merge(list(rows))
+
+    @staticmethod
+    def _vector_operands(v) -> bool:
+        """Does it read a value per partition beside a tile?  The next iteration would need another one."""
+        widest = max(o.layout.free for o in v.operands)
+        return any(o.access == "r" and o.layout.free < widest and o.name not in ("data", "src", "data1", "data2")
+                   for o in v.operands)
 
     def _merge_copies(self, rows: list[int], copies, elements: int) -> None:
         """Neighbouring copies out of PSUM into one tile become one, up to a bank of elements, if all of them fit."""
@@ -305,8 +342,9 @@ class _Rewriter:
                 edges[p, c] = min(why, edges.get((p, c), why))
 
         for p in range(n):
-            for c, why in self.after[p]:
-                edge(to[p], to[c], why)
+            if p not in self.dead:
+                for c, why in self.after[p]:
+                    edge(to[p], to[c], why)
         # who overwrites the PSUM tile waits for those who read it in the copy's place
         for i in self.gone:
             readers = [j for j, why in self.after[i] if why == DATA]
