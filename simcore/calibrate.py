@@ -21,12 +21,13 @@ import numpy as np
 from simcore.errors import UsageError
 from simcore.files import replacing
 from simcore.machine import Machine
-from simcore.timeline import ENGINES, Timeline
+from simcore.timeline import ENGINES, MEMORIES, Timeline
 
 _TENSOR = ENGINES.index("Tensor")
 _PATTERN = re.compile(r"src=(\w+)@0x[0-9a-f]+\[[^\]]*\]\[([\d,]+)\]")
 _WAIT = re.compile(r"S\[\d+\] \((\w+)\)>=\d+")
 FULL, HALF = 8, 4
+SBUF = MEMORIES.index("SBUF")
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ def from_profiles(profiles: Iterable[Timeline], machine: Machine) -> list[Fit]:
         raise UsageError("calibration needs at least one profile; name a folder of them with --profiles")
     found: list[Fit | None] = []
     found += _tensor(profiles, machine)
-    found += _packets(profiles)
+    packets = _packets(profiles)
+    found += packets
+    found.append(_read_ahead(profiles, machine.replace(**{f.name: f.value for f in packets if f is not None})))
     found += _handoffs(profiles)
     found += _dma(profiles)
     found += _kernel(profiles)
@@ -93,18 +96,24 @@ def _rate(t: Timeline, start: int) -> int:
 
 
 def _columns(text: str) -> tuple[str, int] | None:
-    """(dtype, columns of the moving tile) of a MATMUL's operand text."""
+    """(dtype, columns) of a tile in the operand text of a MATMUL or LDWEIGHTS."""
     m = _PATTERN.search(text)
     return (m[1], int(np.prod([int(n) for n in m[2].split(",")]))) if m else None
 
 
 def _tensor(profiles: list[Timeline], machine: Machine) -> list[Fit | None]:
-    """Pipeline latency (duration less interval in a stream), its excess at half rate, and the issue overhead."""
-    latency, lead, overhead = [], [], []
+    """Pipeline latency (duration less interval in a stream), its excess at half rate, issue overhead; the same latency
+    of a stationary tile."""
+    latency, lead, overhead, loaded = [], [], [], []
     hz = machine.tensor.clock_hz / 1e12
     for t in profiles:
         rows = [r for r in _work(t, "Tensor", _core(t)) if t.opcode(r) == "MATMUL"]
         start, end = t.instructions.start_ps, t.instructions.end_ps
+        for r in _work(t, "Tensor", _core(t)):
+            if t.opcode(r) == "LDWEIGHTS" and _rate(t, int(start[r])) == FULL and (shape := _columns(t.operands(r))):
+                kind = "bf16" if shape[0] != "fp32" else "fp32 transpose" if "=ENABLED" in t.operands(r) else "fp32"
+                per = machine.tensor.stationary_cycles_per_column[kind]
+                loaded.append(int(end[r] - start[r]) * hz - shape[1] * per)
         for a, b, c in zip(rows, rows[1:], rows[2:], strict=False):
             shape = _columns(t.operands(b))
             if shape is None or shape != _columns(t.operands(a)) or shape != _columns(t.operands(c)):
@@ -126,6 +135,7 @@ def _tensor(profiles: list[Timeline], machine: Machine) -> list[Fit | None]:
         median_fit("tensor.pipeline_latency_cycles", latency, "cycles", "MATMUL duration less interval at full rate"),
         median_fit("tensor.limited_lead_cycles", [x - full for x in lead] if latency else [], "cycles",
                    "the same at half rate, less that"),
+        median_fit("tensor.stationary_latency_cycles", loaded, "cycles", "LDWEIGHTS duration less its columns"),
         median_fit("tensor.issue_overhead_cycles", [max(0.0, x) for x in overhead], "cycles",
                    "MATMUL interval less streaming at full rate"),
     ]
@@ -161,6 +171,39 @@ def _packets(profiles: list[Timeline]) -> list[Fit | None]:
     what = f"packets of {', '.join(map(str, sizes))} B"
     return [Fit("dma.packet_ns", round(float(fixed), 2), n, residual, "ns", what),
             Fit("dma.engine_bytes_per_s", round(1e9 / float(slope), -7), n, residual, "ns", what)]
+
+
+def _read_ahead(profiles: list[Timeline], machine: Machine) -> Fit | None:
+    """Bytes each engine asks HBM for ahead: how much longer than its packets a load takes on idle engines."""
+    dma, values = machine.dma, list[float]()
+    for t in profiles:
+        d = t.dma
+        mine = np.flatnonzero(d.core == _core(t))
+        mine = mine[np.lexsort((d.start_ps[mine], d.engine[mine]))]
+        new = d.engine[mine][1:] != d.engine[mine][:-1]
+        idle = np.r_[True, new | (d.start_ps[mine][1:] > d.end_ps[mine][:-1] + 50_000)]
+        for queue in (k for k, q in enumerate(t.queues) if q.endswith("DynamicHW")):
+            here = d.queue[mine] == queue
+            rows, first = mine[here], idle[here]
+            size = np.maximum(d.read_bytes[rows], d.write_bytes[rows])
+            # every transfer ends with a 4-byte semaphore write on each engine: the k-th transfer of the queue
+            end = size == 4
+            number = np.cumsum(end) - end
+            number -= np.r_[0, number[1:]][np.searchsorted(d.engine[rows], d.engine[rows])]
+            for k in np.unique(number[end]):
+                part = np.flatnonzero(number == k)
+                begins = part[np.searchsorted(d.engine[rows[part]], np.unique(d.engine[rows[part]]))]
+                data = part[~end[part]]
+                bytes_ = int(size[data].sum())
+                if (len(begins) < dma.engines or first[begins].mean() < 0.5 or (d.dest[rows[data]] != SBUF).any()
+                        or bytes_ < 4 * dma.engines * dma.packet_bytes):
+                    continue
+                ideal = (len(data) * dma.packet_ns + bytes_ / dma.engine_bytes_per_s * 1e9) / dma.engines
+                span = int(d.end_ps[rows[part]].max() - d.start_ps[rows[part]].min()) / 1000
+                extra = span - ideal - dma.completion_write_ns - dma.engine_skew_ns * (dma.engines - 1)
+                values.append((extra - dma.read_latency_ns) * machine.hbm.bytes_per_s / 1e9 / dma.engines)
+    return median_fit("dma.read_ahead_bytes", [round(v) for v in values], "bytes",
+                      "loads of 16 KiB and more per engine on idle engines, span less packets and latency")
 
 
 def _handoffs(profiles: list[Timeline]) -> list[Fit | None]:

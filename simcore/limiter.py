@@ -2,6 +2,9 @@
 
 Time is cut into windows; a window runs at full rate when the one before streamed at least a threshold of its cycles, at
 a lower rate otherwise, and the first window of a run is limited.  Only multiply-moving counts as streaming.
+
+The windows of the hardware run free of the kernel, so where they lie is a matter of chance.  The model places them by
+the first product: the machine says how much of a window is gone by then.
 """
 
 from __future__ import annotations
@@ -21,21 +24,27 @@ class Limiter:
         self.need = pe.limiter_threshold_fraction * self.window
         rate = pe.limiter_rate_fraction
         self.slow = round(1 / rate) if rate > 0 else 1
-        self.busy: dict[int, int] = {}
+        self.phase = round(pe.limiter_phase_fraction * self.window)
+        self.origin: int | None = None          # where a window begins: known with the first product
+        self.busy: dict[int, int] = {}          # per window, counted from the origin
 
     def full(self, t: int) -> bool:
         """Does the engine run at full rate at time t?"""
-        return self.slow == 1 or self.busy.get(t // self.window - 1, 0) >= self.need
+        return self.slow == 1 or (self.origin is not None
+                                  and self.busy.get((t - self.origin) // self.window - 1, 0) >= self.need)
 
     def stream(self, t: int, work: int) -> int:
         """Stream `work` from t on; returns when it is through."""
         window, busy, need, slow = self.window, self.busy, self.need, self.slow
         if slow == 1:
             return t + work
+        if self.origin is None:
+            self.origin = t - self.phase
+        origin = self.origin
         while True:
-            w = t // window
+            w = (t - origin) // window
             factor = 1 if busy.get(w - 1, 0) >= need else slow
-            room = (w + 1) * window - t
+            room = origin + (w + 1) * window - t
             if work * factor <= room:
                 busy[w] = busy.get(w, 0) + work
                 return t + work * factor
@@ -48,12 +57,14 @@ class Limiter:
         """(start, end, k of 8) of the states up to end_ps."""
         rows: list[list[int]] = []
         low = round(8 / self.slow)
-        for w in range(0, end_ps // self.window + 1):
+        origin = self.origin or 0
+        for w in range(-origin // self.window, (end_ps - origin) // self.window + 1):
             k = 8 if self.slow == 1 or self.busy.get(w - 1, 0) >= self.need else low
+            begin, end = max(0, origin + w * self.window), origin + (w + 1) * self.window
             if rows and rows[-1][2] == k:
-                rows[-1][1] = (w + 1) * self.window
+                rows[-1][1] = end
             else:
-                rows.append([w * self.window, (w + 1) * self.window, k])
+                rows.append([begin, end, k])
         return [(a, b, k) for a, b, k in rows]
 
 

@@ -259,6 +259,7 @@ class _Scheduler:
         pe = self.machine.tensor
         self.overhead, self.cold = pe.ps(pe.issue_overhead_cycles), pe.ps(pe.stationary_overhead_cycles)
         self.tail, self.lead = pe.ps(pe.pipeline_latency_cycles), pe.ps(pe.limited_lead_cycles)
+        self.loaded = pe.ps(pe.stationary_latency_cycles)
 
     def _tensor_op(self, i: int, s: int, t: int) -> None:
         """The Tensor engine: the stationary tile of a product loads behind the product before."""
@@ -271,15 +272,20 @@ class _Scheduler:
         for load, work in self.passes[self.variant[i]]:
             a = began if began > t else t                       # loads behind the product before, when it may
             full = limiter.full(a)
-            loaded = a + (load + (self.cold if a == began else 0) if full else load * limiter.slow)
+            loaded = a + (load if full else load * limiter.slow)
+            chip_end[c] = loaded + self.loaded
+            if full and a == began:
+                loaded += self.cold
             b = through + self.overhead if full and through else through
             if loaded > b:
                 b = loaded
+            # behind a running product one is seen from when that is through, and under the limiter earlier
+            early = self.lead if not full and through > a else 0
+            shown = max(a, through - early) if through > a else b
             through = limiter.stream(b, work)
             began = b
-            shown = b if full else b - self.lead
-            chip_start[c], chip_end[c] = a, loaded + self.tail // 2
-            chip_start[c + 1], chip_end[c + 1] = (shown if shown > a else a), through + self.tail
+            chip_start[c] = a - early if a == began else a
+            chip_start[c + 1], chip_end[c + 1] = shown, through + self.tail
             c += 2
             if first < 0:
                 first = a
@@ -295,6 +301,7 @@ class _Scheduler:
         d = self.machine.dma
         cores = max(1, self.p.cores)
         self.engines = [[0] * d.engines for _ in range(cores)]
+        self.reading = [[False] * d.engines for _ in range(cores)]              # was its last transfer a load from HBM?
         self.rotation = [0] * cores
         self.skew = round(d.engine_skew_ns * 1000)
         self.notice = round(d.completion_ns * 1000)
@@ -323,23 +330,27 @@ class _Scheduler:
 
     def _move(self, i: int, x, core: int, arrival: int) -> int:
         """Put a transfer on its engines; returns when the last byte has moved."""
-        engines, skew = self.engines[core], self.skew
-        first = 0
-        if x.engines == len(engines):
-            starts = [a if a > b else b for a, b in zip(engines, range(arrival, arrival + skew * len(engines), skew),
-                                                        strict=True)]
-            ends = [a + w for a, w in zip(starts, x.work_ps, strict=True)]
-            engines[:] = ends
-        else:
-            first = self.rotation[core]
-            starts, ends = [], []
-            for k, w in enumerate(x.work_ps):
-                e = (first + k) % len(engines)
-                a = max(engines[e], arrival + skew * k)
-                starts.append(a)
-                ends.append(a + w)
-                engines[e] = a + w
-            self.rotation[core] = (first + x.engines) % len(engines)
+        engines, reading, skew, fill = self.engines[core], self.reading[core], self.skew, x.fill_ps
+        n = len(engines)
+        first = 0 if x.engines == n else self.rotation[core]
+        starts, ends = [], []
+        e = first
+        for w in x.work_ps:
+            a = engines[e]
+            if arrival > a:
+                a = arrival
+            starts.append(a)
+            if fill and (a == arrival or not reading[e]):       # nothing was read ahead: its first packets wait for HBM
+                a += fill
+            a += w
+            ends.append(a)
+            engines[e], reading[e] = a, fill > 0
+            arrival += skew
+            e += 1
+            if e == n:
+                e = 0
+        if x.engines != n:
+            self.rotation[core] = e
         self.transfers.append((i, first, x.engines))
         self.transfer_start.extend(starts)
         self.transfer_end.extend(ends)

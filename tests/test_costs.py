@@ -138,8 +138,12 @@ def test_cycles_become_picoseconds_in_one_place():
 # ------------------------------------------------------------------------------------------------ the limiter
 
 
+def limiter_at(phase: float) -> Limiter:
+    return Limiter(TRN2.replace(**{"tensor.limiter_phase_fraction": phase}))
+
+
 def test_limiter_starts_slow_and_warms_up():
-    limiter = Limiter(TRN2)
+    limiter = limiter_at(0.0)
     window = limiter.window
     assert window == round(4096 / 1.2e9 * 1e12)
     assert not limiter.full(0)
@@ -148,15 +152,24 @@ def test_limiter_starts_slow_and_warms_up():
     assert limiter.full(window)                     # it streamed 1/2 of its cycles, more than 3/8
 
 
+def test_limiter_windows_begin_before_the_first_product():
+    """Half a window is gone: too little of it is streamed, and the engine warms up in the next."""
+    limiter = limiter_at(0.5)
+    limiter.stream(1000, limiter.window)
+    begin = limiter.origin + limiter.window
+    assert not limiter.full(begin) and limiter.full(begin + limiter.window)
+    assert limiter.intervals(begin + limiter.window)[0][:2] == (0, begin + limiter.window)
+
+
 @pytest.mark.parametrize(("share", "full"), [(0.374, False), (0.376, True)])
 def test_limiter_threshold(share, full):
-    limiter = Limiter(TRN2)
+    limiter = limiter_at(0.0)
     limiter.stream(0, round(share * limiter.window))
     assert limiter.full(limiter.window) is full
 
 
 def test_limiter_cools_down_after_an_idle_window():
-    limiter = Limiter(TRN2)
+    limiter = limiter_at(0.0)
     limiter.stream(0, limiter.window // 2)
     assert limiter.full(limiter.window) and not limiter.full(3 * limiter.window)
     states = limiter.intervals(4 * limiter.window)

@@ -46,7 +46,7 @@ FAULTS = {
 }
 """Twin -> the rule of its planted fault."""
 
-NOT_SPOTLESS = {"dma_transpose": {"small-dma", "transposes"}}
+NOT_SPOTLESS = {"dma_transpose": {"small-dma", "transposes"}, "short_stationary": {"small-dma"}}
 """Twins whose repair, as the guide gives it, has lesser faults of its own."""
 
 

@@ -221,3 +221,25 @@ def test_older_compiler_merges_and_renames():
     assert len(loads) == 5                                       # a once, b four times
     assert "COPY" not in names                                   # read in PSUM instead
     assert t.totals["profiled_ps"] > t.totals["benchmark_ps"] > t.totals["kernel_ps"]
+
+
+def test_only_a_load_on_engines_that_were_not_reading_waits_for_hbm():
+    """The first of two loads in a row takes longer than its packets, the second and a store do not."""
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        out = nl.ndarray((128, 4096), dtype=nl.float32, buffer=nl.shared_hbm)
+        x, y = (nl.ndarray((128, 4096), dtype=nl.float32, buffer=nl.sbuf) for _ in range(2))
+        nisa.dma_copy(dst=x, src=a)
+        nisa.dma_copy(dst=y, src=a)
+        nisa.dma_copy(dst=out, src=y)
+        return out
+
+    machine = load_machine("trn2")
+    t = simulate(capture(kernel, spec((128, 4096)), target="trn2", values=False), machine)
+    mine = t.dma.engine == 0
+    first, second, store = (t.dma.end_ps - t.dma.start_ps)[mine]
+    fill = machine.dma.read_latency_ns + machine.dma.read_ahead_bytes * 16 / machine.hbm.bytes_per_s * 1e9
+    assert second == store
+    assert (first - second) / 1000 == pytest.approx(fill, abs=1)

@@ -26,6 +26,7 @@ class Transfer:
     engines         how many engines take part; work_ps[i] is what the i-th of them has to do
     issue_ps        until the queue can take the next trigger; busy_ps as the profiler shows the trigger
     ready_ps        data ready -> trigger; first_ps trigger -> first packet
+    fill_ps         a load from HBM: until the first data arrive on an engine that was not reading
     """
 
     mode: str
@@ -42,6 +43,7 @@ class Transfer:
     busy_ps: int
     ready_ps: int
     first_ps: int
+    fill_ps: int
     source: str
     dest: str
 
@@ -110,6 +112,9 @@ def dma_cost(v: Variant, machine: Machine, times: int = 1, argument: bool = Fals
     work = tuple(round(((base + (1 if i < extra else 0)) * one + write_ns) * 1000) for i in range(engines))
 
     load = dst.on_chip
+    # HBM serves what the engines have in flight at its own rate before data come as fast as the engines take them
+    ahead = min(-(-total // engines), d.read_ahead_bytes)
+    fill = d.read_latency_ns + ahead * engines / machine.hbm.bytes_per_s * 1e9 if load and not src.on_chip else 0.0
     per = {HW: d.get("issue_hw_ns_per_descriptor", 0.0), SW: d.get("issue_sw_ns_per_descriptor", 0.0),
            STATIC: 0.0}[mode]
     issue = getattr(d, f"issue_{mode}_ns") + per * count
@@ -128,7 +133,7 @@ def dma_cost(v: Variant, machine: Machine, times: int = 1, argument: bool = Fals
         else times * dst.nbytes, sbuf_read=times * sum(r.nbytes for r in reads if r.on_chip),
         sbuf_write=times * dst.nbytes if dst.on_chip else 0,
         engines=engines, work_ps=work, issue_ps=round(issue * 1000), busy_ps=round(busy * 1000),
-        ready_ps=round(ready * 1000), first_ps=round(first * 1000),
+        ready_ps=round(ready * 1000), first_ps=round(first * 1000), fill_ps=round(fill * 1000),
         source="SBUF" if src.on_chip else "HBM", dest="SBUF" if dst.on_chip else "HBM",
     )
     return (Op(engine=queue, opcode=v.row.opcode, issue_ps=transfer.issue_ps, latency_ps=transfer.busy_ps,

@@ -250,6 +250,7 @@ class Tensor(Engine):
     # LDWEIGHTS stream, by dtype, and "fp32 transpose"
     stationary_cycles_per_column: dict[str, float] = field(default_factory=_missing)
     stationary_overhead_cycles: float = number()            # after a load that was not hidden
+    stationary_latency_cycles: float = number()             # last column of a stationary tile in -> its LDWEIGHTS ends
     short_contraction_rows: int = number()                  # K up to this streams slower
     short_contraction_factor: float = number()
     stride_full_rate_bytes: int = number()                  # operand strides beyond this halve its feed
@@ -257,6 +258,7 @@ class Tensor(Engine):
     limiter_window_cycles: int = number()                   # of the base clock
     limiter_threshold_fraction: float = number()
     limiter_rate_fraction: float = number()                 # rate of a limited window
+    limiter_phase_fraction: float = number()                # of a window, gone when the engine's first product starts
     limited_lead_cycles: float = number()                   # how much earlier a limited MATMUL is seen to start
 
 
@@ -355,6 +357,9 @@ class Dma(Section):
     completion_ns: float = number()                 # last byte -> a waiting engine starts
     completion_write_ns: float = number()           # 4-byte semaphore write on each engine
     queue_depth: int = number()                     # transfers in flight per queue
+    # a load on engines that were not reading waits for HBM: latency, and the bytes each engine has asked for ahead
+    read_latency_ns: float = number()
+    read_ahead_bytes: int = number()
     indirect_ns_per_index: float = number()
     transpose_fraction: float = number()            # of copy throughput
     compute_fraction: float = number()
