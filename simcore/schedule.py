@@ -380,8 +380,8 @@ class _Scheduler:
         from_dma = queue[producer] if len(producer) else np.zeros(0, bool)
         same = (producer == to) & ~from_dma
         delay = np.where(soft | from_dma, 0, np.where(same, round(hand.same_engine_ns * 1000), handoff[to]))
-        # a trigger that waits for another transfer has its descriptors ready sooner than one that waits for a result
-        delay += np.where(from_dma, ready[p.kind[consumer]] // 4, ready[p.kind[consumer]])
+        # a trigger that waits for another transfer starts with its notice: completion_ns says it all
+        delay += np.where(from_dma, 0, ready[p.kind[consumer]])
         return _shared(delay), np.where(from_dma & (cause == _DATA), _DMA, cause)
 
     def _release(self, i: int, s: int, start: int, done: int) -> None:

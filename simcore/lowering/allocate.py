@@ -18,8 +18,6 @@ from simcore.machine import Machine
 from simcore.ordering import stable_order
 from simcore.trace import Trace
 
-ALIGN = 32
-
 
 class Arena:
     """Free intervals of a memory, taken in rotation; packed: small tiles from the bottom, large ones from the top.
@@ -126,7 +124,7 @@ def _capacity(machine: Machine, buffer) -> tuple[int, int]:
     """(bytes per partition, granularity of a place)."""
     if buffer is psum:
         return machine.psum.banks * machine.psum.bank_bytes_per_partition, machine.psum.bank_bytes_per_partition
-    return machine.sbuf.get("usable_bytes_per_partition") or machine.sbuf.bytes_per_partition, ALIGN
+    return machine.sbuf.get("usable_bytes_per_partition") or machine.sbuf.bytes_per_partition, machine.sbuf.align_bytes
 
 
 def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: int, bundles: list[list[int]],

@@ -131,8 +131,8 @@ def sector_factor(lay: Layout, machine: Machine) -> float:
         return 1.0
     sector = machine.sbuf.sector_bytes
     per_sector = max(1.0, sector / (lay.inner_stride * lay.dtype.itemsize))
-    full = sector / 8            # 8 bytes of every sector suffice for the full rate
-    return min(2.0, max(1.0, full / per_sector))
+    full = sector / machine.sbuf.sector_full_rate_bytes
+    return min(machine.sbuf.stride_max_factor, max(1.0, full / per_sector))
 
 
 def flops(v: Variant, n: int) -> int:

@@ -89,12 +89,12 @@ def dma_cost(v: Variant, machine: Machine, times: int = 1, argument: bool = Fals
     run = min(run_bytes(dst) * total // max(dst.nbytes, 1), run_bytes(src) * total // max(src.nbytes, 1))
     run = max(1, min(run, total))
     if not dst.on_chip and not src.on_chip:
-        run = min(run, max(512, -(-total // d.engines)))
+        run = min(run, max(d.split_bytes, -(-total // d.engines)))
     slow = 1.0
     if v.name == "dma_transpose":
-        slow, run = 1.0 / d.transpose_fraction, min(max(run, 512), total)
+        slow, run = 1.0 / d.transpose_fraction, min(max(run, d.split_bytes), total)
         if not src.on_chip and dst.on_chip and src.dtype.itemsize not in (2, 4):
-            slow *= 2
+            slow *= d.transpose_other_factor
     elif v.name == "dma_compute":
         slow = max(len(reads), 1 / d.compute_fraction)
     count = -(-total // run) * times
@@ -120,7 +120,7 @@ def dma_cost(v: Variant, machine: Machine, times: int = 1, argument: bool = Fals
     issue = getattr(d, f"issue_{mode}_ns") + per * count
     if any(o.layout.indirect == "scalar" for o in v.operands):
         issue = max(issue, d.issue_dynamic_ns)
-    busy = getattr(d, f"trigger_{mode}_ns") + (per * max(0, count - 128) if mode == HW else 0.0)
+    busy = getattr(d, f"trigger_{mode}_ns") + (per * max(0, count - d.trigger_hw_descriptors) if mode == HW else 0.0)
     ready = getattr(d, f"ready_{mode}_ns") + (issue if mode == SW else 0.0)
     first = getattr(d, f"{'load' if load else 'store'}_{mode}_ns")
     queue = {HW: SYNC if load or not src.on_chip else SCALAR, SW: GPSIMD, STATIC: SYNC}[mode]

@@ -55,7 +55,7 @@ def tensor_cost(v: Variant, machine: Machine) -> tuple[Op, ...]:
     ops = []
     for i in range(passes):
         ops.append(Op(engine=TENSOR, opcode="LDWEIGHTS", issue_ps=0,
-                      latency_ps=t.ps(load + t.pipeline_latency_cycles / 2),
+                      latency_ps=t.ps(load + t.stationary_latency_cycles),
                       reads=("data",) if v.name == "nc_transpose" else ("stationary",), pe_cycles=round(load),
                       dtype=key))
         ops.append(Op(engine=TENSOR, opcode="MATMUL", issue_ps=t.ps(stream),

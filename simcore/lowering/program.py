@@ -162,7 +162,7 @@ def _spilled(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement] |
     for order in (np.arange(len(trace)), by_demand(trace, *dependences(trace)).row):
         for share, packed in ((0.95, False), (0.8, False), (0.95, True), (0.8, True), (0.6, True)):
             try:
-                spilled = spill(trace, int(share * size), order)
+                spilled = spill(trace, int(share * size), machine.sbuf.align_bytes, order)
                 one = np.arange(len(spilled))
                 units = Units(one, one, np.ones(len(spilled), np.int64), *dependences(spilled))
                 found.append((spilled, units, place(spilled, machine, units, packed=packed)))

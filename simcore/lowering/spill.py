@@ -21,18 +21,19 @@ from simcore.tensor import Storage
 from simcore.trace import Operand, Trace, Variant
 
 
-def spill(trace: Trace, limit: int, order: np.ndarray) -> Trace:
+def spill(trace: Trace, limit: int, align: int, order: np.ndarray) -> Trace:
     """The trace with saves and reloads, so that at most `limit` bytes per partition of tiles are alive at once.
 
+    align  a tile takes a multiple of this
     order  its instructions in the order they shall have
     Raises CapacityError when the tiles of one instruction alone need more.
     """
-    return _Spiller(trace, limit, order).run()
+    return _Spiller(trace, limit, align, order).run()
 
 
 class _Spiller:
-    def __init__(self, trace: Trace, limit: int, order: np.ndarray):
-        self.trace, self.limit, self.order = trace, limit, order
+    def __init__(self, trace: Trace, limit: int, align: int, order: np.ndarray):
+        self.trace, self.limit, self.align, self.order = trace, limit, align, order
         self.storages = list(trace.storages)
         self.variants, self.layouts = list(trace.variants), list(trace.layouts)
         self.known: dict[tuple, int] = {}
@@ -86,7 +87,7 @@ class _Spiller:
         resident = self.resident[core]
         if s in resident:
             return
-        need = -(-self.storages[s].bytes_per_partition // 32) * 32
+        need = -(-self.storages[s].bytes_per_partition // self.align) * self.align
         while self.used[core] + need > self.limit:
             others = [o for o in resident if o not in keep]
             if not others:

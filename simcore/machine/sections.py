@@ -301,7 +301,10 @@ class Sync(Engine):
 class Sbuf(Section):
     bytes_per_partition: int = number()
     usable_bytes_per_partition: int = number()
+    align_bytes: int = number()                 # of a tile's address in a partition
     sector_bytes: int = number()                # strided access costs by distinct sectors
+    sector_full_rate_bytes: int = number()      # used bytes per sector that suffice for the full rate
+    stride_max_factor: float = number()         # no stride slows an operand down by more
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -333,8 +336,10 @@ class Dma(Section):
     min_descriptor_ns: float = number()             # a descriptor costs an engine at least this
     scattered_write_ns: float = number()            # a descriptor that writes less than scattered_bytes, at least
     scattered_bytes: int = number()
+    split_bytes: int = number()                     # HBM to HBM, and transposes: no run is cut shorter than this
     hw_dge_instances: int = number()
     trigger_hw_ns: float = number()                 # the queue's engine is busy with a trigger
+    trigger_hw_descriptors: int = number()          # descriptors that trigger_hw_ns holds
     trigger_sw_ns: float = number()
     trigger_static_ns: float = number()
     issue_hw_ns: float = number()                   # between two triggers of one queue
@@ -362,6 +367,7 @@ class Dma(Section):
     read_ahead_bytes: int = number()
     indirect_ns_per_index: float = number()
     transpose_fraction: float = number()            # of copy throughput
+    transpose_other_factor: float = number()        # how much slower items are that have neither 2 nor 4 bytes
     compute_fraction: float = number()
 
 
