@@ -209,27 +209,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seq", type=int, default=2048, help="sequence length, a multiple of 128")
     parser.add_argument("--heads", type=int, default=1)
-    parser.add_argument("--kv-heads", type=int, default=None, help="key and value heads (default: as many as heads)")
-    parser.add_argument("--head-dim", type=int, default=128)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16")
     parser.add_argument("--causal", action="store_true")
-    parser.add_argument("--no-check", action="store_true", help="do not compare with NumPy")
     args = parser.parse_args()
-    kv_heads = args.kv_heads or args.heads
 
     import ml_dtypes  # noqa: F401  (gives NumPy its bfloat16)
 
     rng = np.random.default_rng(0)
-    q = rng.standard_normal((args.heads, args.head_dim, args.seq), dtype=np.float32).astype(args.dtype)
-    k = rng.standard_normal((kv_heads, args.head_dim, args.seq), dtype=np.float32).astype(args.dtype)
-    v = rng.standard_normal((kv_heads, args.seq, args.head_dim), dtype=np.float32).astype(args.dtype)
+    across, along = (args.heads, 128, args.seq), (args.heads, args.seq, 128)
+    q, k, v = (rng.standard_normal(shape, dtype=np.float32).astype(args.dtype) for shape in (across, across, along))
     out = naive_attn(q, k, v, causal=args.causal)
-    if not args.no_check:
-        tolerance = 1e-5 if args.dtype == "float32" else 2e-2
-        exact = reference(q, k, v, args.causal)
-        np.testing.assert_allclose(np.asarray(out).astype(np.float64), exact, rtol=tolerance, atol=tolerance)
-        kind = "causal " if args.causal else ""
-        print(f"naive_attn {kind}q {q.shape}, k {k.shape} {args.dtype}: agrees with NumPy")
+    tolerance = 1e-5 if args.dtype == "float32" else 2e-2
+    exact = reference(q, k, v, args.causal)
+    np.testing.assert_allclose(np.asarray(out, np.float64), exact, rtol=tolerance, atol=tolerance)
+    print(f"naive_attn {'causal ' * args.causal}q {q.shape} {args.dtype}: agrees with NumPy")
 
 
 if __name__ == "__main__":
