@@ -13,8 +13,8 @@ from simcore.errors import SimcoreError
 
 _HELP = """Run unmodified NKI kernels on this computer and see what a NeuronCore would do, when, and why.
 
-A FILE is a kernel script (run as it is, every kernel launch in it is captured), a saved .simcore run, or a profile of
-real hardware; every view takes any of them. Arguments after -- go to the script.
+A FILE is a kernel script (run as it is, every kernel launch in it is captured), a saved .simcore run, or a profile \
+of real hardware; every view takes any of them. Arguments after -- go to the script.
 """
 
 app = typer.Typer(

@@ -40,6 +40,8 @@ def _load(file: Path, sources: Sources) -> list[Timeline]:
     if not file.exists():
         raise FileError(f"{file} does not exist")
     if is_script(file):
+        if file.is_dir():
+            raise FileError(f"{file} is a folder, not a kernel script")
         return simulate(capture(file, sources), sources)
     if bundle.is_bundle(file):
         return bundle.read_timelines(file)

@@ -82,7 +82,9 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     ),
     "lnc": (
         int | None,
-        typer.Option("--lnc", metavar="N", min=1, help="Launch the kernel on N physical cores.", rich_help_panel=PANEL),
+        typer.Option(
+            "--lnc", metavar="N", min=1, max=2, help="Launch the kernel on N physical cores.", rich_help_panel=PANEL
+        ),
     ),
     "launch": (
         int | None,

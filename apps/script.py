@@ -210,11 +210,14 @@ def _explained(error: Exception, file: Path) -> SimcoreError:
     if isinstance(error, SimcoreError):
         found = error.site or _innermost(error)
         error.site = found and Site(_short(found.file), found.line, found.function)
+        if error.site is not None and isinstance(error, UsageError):
+            error.exit_code = ScriptError.exit_code  # the script asked for it, not the command line
         return error
     if isinstance(error, SyntaxError):
-        return ScriptError(
-            f"{error.msg}: {(error.text or '').strip()}", site=Site(error.filename or str(file), error.lineno or 0)
-        )
+        if error.lineno is None:
+            return ScriptError(f"{file} is not a Python file: {error.msg}")
+        text = f": {error.text.strip()}" if error.text else ""
+        return ScriptError(f"{error.msg}{text}", site=Site(error.filename or str(file), error.lineno))
     text = "\n".join(line for line in str(error).splitlines() if line.strip()) or _failing_line(error)
     return ScriptError(f"{type(error).__name__}: {text}", site=_innermost(error))
 

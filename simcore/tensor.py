@@ -396,4 +396,18 @@ class Tensor:
         return True
 
 
+def _no_operator(symbol: str):
+    def method(self: Tensor, other=None):
+        raise KernelError(f"a tile has no {symbol} in Python: its values exist when the kernel runs, and instructions "
+                          "compute with them, for example nisa.tensor_tensor(dst=..., data1=..., data2=..., op=nl.add)")
+
+    return method
+
+
+for _name, _symbol in {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**",
+                       "matmul": "@", "and": "&", "or": "|", "xor": "^", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
+                       "neg": "-", "radd": "+", "rsub": "-", "rmul": "*", "rtruediv": "/"}.items():
+    setattr(Tensor, f"__{_name}__", _no_operator(_symbol))
+
+
 import simcore.indexing  # noqa: E402, F401  it needs Tensor, and gives it __getitem__

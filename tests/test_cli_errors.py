@@ -287,6 +287,39 @@ def product(a, b):
     )
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("nisa.tensor_tensor(dst=t, data1=t, data2=t, opp=nl.add)", "has no argument 'opp'. Did you mean 'op'?"),
+        ("nisa.tensor_tensor(dst=t, data1=t, data2=t)", "needs op; its arguments are dst, data1, data2, op"),
+        ("nisa.nc_matmul(dst=t, moving=t)", "nisa.nc_matmul needs stationary"),
+        ("u = t + t", "a tile has no + in Python"),
+        ("t += 1", "nisa.tensor_tensor(dst="),
+        ("u = nl.ndarray((128, 8), dtype='floot32', buffer=nl.sbuf)", "'floot32'. Did you mean 'float32'?"),
+    ],
+)
+def test_what_beginners_write(simcore_command, script, line, words):
+    path = script(
+        HEAD
+        + f"""
+@nki.jit
+def wrong(a):
+    t = nl.ndarray((128, 8), dtype=a.dtype, buffer=nl.sbuf)
+    nisa.dma_copy(dst=t, src=a)
+    {line}
+"""
+    )
+    fails(simcore_command("run", path, "-a", "a=float32[128,8]"), 1, line_of(path, line), words)
+
+
+def test_what_is_not_python(simcore_command, tmp_path):
+    binary, folder = tmp_path / "binary.py", tmp_path / "folder.py"
+    binary.write_bytes(bytes(range(256)))
+    folder.mkdir()
+    fails(simcore_command("run", binary), 1, "binary.py is not a Python file")
+    fails(simcore_command("run", folder), 3, "folder.py is a folder")
+
+
 def test_control_flow_on_values_in_a_timing_run(simcore_command, script):
     path = script(
         HEAD

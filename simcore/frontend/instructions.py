@@ -7,6 +7,7 @@ the identity of its layouts and arguments, note the line that called, and note t
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 from collections.abc import Callable
@@ -174,6 +175,7 @@ def freeze(value):
 def slow(rec: Recorder, row: Row, args: tuple, name) -> NkiInstruction:
     """The general path: unhashable arguments, wrong arguments, and the first instruction of each variant."""
     args = tuple(_as_operand(p, a) for p, a in zip(row.params, args, strict=True))
+    _all_given(row, args)
     key = (row, *[freeze(a) for a in args])
     try:
         v = rec.variants.get(key)
@@ -198,13 +200,29 @@ def _as_operand(p, value):
     return value
 
 
+class _Missing:
+    """Stands for an argument that was not given.  As a default, so that a misspelt one is named before it is missed."""
+
+    def __repr__(self) -> str:
+        return "(required)"
+
+
+MISSING = _Missing()
+
+
+def _all_given(row: Row, args: tuple) -> None:
+    missing = [p.name for p, a in zip(row.params, args, strict=True) if a is MISSING]
+    if missing:
+        raise NkiValidationError(f"nisa.{row.name} needs {' and '.join(missing)}; its arguments are "
+                                 f"{', '.join(p.name for p in row.params)}", site=state.user_site(4))
+
+
 def make(row: Row) -> Callable:
     """The function kernels call for a row, with the row's own signature."""
     names = [p.name for p in row.params]
-    defaults = {f"_d{i}": p.default for i, p in enumerate(row.params)}
     empty = row.signature.empty
-    signature = ", ".join(n if p.default is empty else f"{n}=_d{i}"
-                          for i, (n, p) in enumerate(zip(names, row.params, strict=True)))
+    defaults = {f"_d{i}": MISSING if p.default is empty else p.default for i, p in enumerate(row.params)}
+    signature = ", ".join(f"{n}=_d{i}" for i, n in enumerate(names))
     parts = []
     for n, p in zip(names, row.params, strict=True):
         if p.access is None:
@@ -216,7 +234,13 @@ def make(row: Row) -> Callable:
         else:
             parts.append(f"{n}.layout")
     args = f"({', '.join(names)},)" if names else "()"
-    resolve = f"    {', '.join(names)}, = _resolve(rec, {', '.join(names)})\n" if row.resolve_fn else ""
+    resolve = f"""
+    try:
+        {', '.join(names)}, = _resolve(rec, {', '.join(names)})
+    except (AttributeError, TypeError):
+        _all_given(_row, {args})
+        raise
+""" if row.resolve_fn else ""
     comma = ", " if signature else ""
     source = f"""
 def {row.name}({signature}{comma}name=None, **extra):
@@ -233,14 +257,21 @@ def {row.name}({signature}{comma}name=None, **extra):
         return _first(rec, _row, {args}, name)
     return _emit(rec, v, {args}, name)
 """
-    space = {"_row": row, "_state": state, "_Tensor": Tensor, "_emit": emit, "_first": _first,
+    space = {"_row": row, "_state": state, "_Tensor": Tensor, "_emit": emit, "_first": _first, "_all_given": _all_given,
              "_resolve": row.resolve_fn, "_unknown": _unknown_argument, **defaults}
     exec(compile(source, f"<simcore nisa.{row.name}>", "exec"), space)
     function = space[row.name]
     function.__doc__ = row.doc
     function.__module__ = "nki.isa"
     function.row = row
+    function.__signature__ = _signature(row)
     return function
+
+
+def _signature(row: Row) -> inspect.Signature:
+    """What help() and editors show."""
+    own = [p.replace(annotation=p.empty) for p in row.signature.parameters.values()]
+    return inspect.Signature([*own, inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None)])
 
 
 def _first(rec: Recorder, row: Row, args: tuple, name) -> NkiInstruction:

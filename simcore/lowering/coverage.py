@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from simcore.isa.table import DMA, GPSIMD, SCALAR, TENSOR, VECTOR
 from simcore.lowering.costs import engine_of, law_of
 from simcore.machine import Machine
@@ -26,7 +28,8 @@ def outside_calibration(trace: Trace, machine: Machine) -> list[str]:
             section = {VECTOR: machine.vector, SCALAR: machine.scalar, GPSIMD: machine.gpsimd}[engine]
             law = law_of(v, section)[0]
             if law.kind not in _SURE:
-                out[f"nisa.{v.name} on {engine.display}: {law.kind}, not measured ({law.source.split(':')[0]})"] = None
+                named = next((w for w in re.findall(r"\w+", law.source) if w in machine.sources), law.source)
+                out[f"nisa.{v.name} on {engine.display}: {law.kind}, not measured ({named})"] = None
         elif engine is DMA:
             if any(o.layout.indirect == "vector" for o in v.operands):
                 out[f"nisa.{v.name} through indices: the cost per index is not public"] = None
