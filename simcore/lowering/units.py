@@ -289,13 +289,19 @@ class _Rewriter:
             v = self.trace.variants[self.trace.variant[mine[0]]]
             free = v["src"].free
             per = elements // max(free, 1)
-            if per < 2 or len(mine) < 2 or (v["src"].dtype.itemsize != 4 and len(mine) > per):
+            size = v["src"].dtype.itemsize
+            bank = self.machine.psum.bank_bytes_per_partition // max(free * size, 1)
+            merged = per >= 2 and (size == 4 or len(mine) <= per)
+            if not merged:
+                per = bank                          # they share a bank all the same
+            if per < 2 or len(mine) < 2:
                 continue
             for a in range(0, len(mine), per):
                 block = mine[a:a + per]
                 tiles = [copies[i][1] for i in block]
                 if len(block) > 1 and len(set(tiles)) == len(tiles):
-                    self._merge(block)
+                    if merged:
+                        self._merge(block)
                     self.bundles.append(tiles)
 
     def _merge_runs(self, rows: list[int], width: int) -> None:
