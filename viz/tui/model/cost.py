@@ -93,7 +93,7 @@ def _how(kind: Kind | None) -> str:
     if kind is None:
         return "one of these costs"
     many = f"{kind.times} of these, done at once, cost" if kind.times > 1 else "one of these costs"
-    where = " on Scalar, where the compiler put it" if kind.scalar else ""
+    where = f" on {kind.chosen.display}, where the compiler put it" if kind.chosen else ""
     source = ", read in PSUM without a copy to SBUF" if kind.psum else ""
     return f"{many}{where}{source}"
 
