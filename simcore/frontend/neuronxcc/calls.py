@@ -14,9 +14,11 @@ from simcore.frontend.neuronxcc import results
 from simcore.frontend.neuronxcc.index import Predicate, broadcast, truth
 from simcore.frontend.neuronxcc.results import Result, at_site, flush, wait
 from simcore.frontend.neuronxcc.tile import Tile, as_tile
+from simcore.isa.operators import to_operator
 from simcore.layout import layout, psum, row_major, sbuf
 from simcore.psum import psum_box
-from simcore.tensor import Tensor
+from simcore.tensor import Storage, Tensor
+from simcore.trace import Recorder
 
 ON_CHIP = (sbuf, psum)
 
@@ -216,35 +218,62 @@ def result(name: str, shape, dtype, operands: dict, params: dict, mask=None, *, 
             return call(name, dst, operands, params, writes=writes)
         if where is False:
             return None
+        keep = where.keep
         clipped = {k: where.clip(v, dims.get(k) if dims else None) if isinstance(v, Tile) else v
                    for k, v in operands.items()}
-        keep = where.keep
+        if keep is not None:
+            kept = {k: keep.transpose(dims[k]) if dims and k in dims else keep for k in operands}
+            clipped = {k: v.guarded(kept[k]) if isinstance(v, Tile) else v for k, v in clipped.items()}
         if keep is not None and dst_dims is not None:
-            return _with_neutral(name, where, where.clip(dst, dst_dims), clipped, params)
+            return _with_neutral(name, kept["data"], where.clip(dst, dst_dims), clipped, params)
         return call(name, where.clip(dst, dst_dims), clipped, params, keep=keep, writes=writes)
 
     carried = where.through(dst_dims, shape) if where.__class__ is Mask else where
     return wait(Result(shape, dtype, buffer, emit, site=site, par=par, targets=targets, mask=carried))
 
 
-def _with_neutral(name, where: Mask, dst: Tile, operands: dict, params: dict) -> None:
-    """A reduction under a mask that is no rectangle: elements outside read as the operator's neutral value."""
-    data = operands["data"].tensor()
-    if data.storage.data is None:
-        return call(name, dst, operands, params)
-    from simcore.isa.operators import to_operator
+def _with_neutral(name, kept: np.ndarray, dst: Tile, operands: dict, params: dict) -> None:
+    """A reduction under a mask that is no rectangle: elements outside read as the operator's neutral value.
 
+    kept  which elements count, in the shape of the operand "data"
+    """
+    rec = state.recorder
+    if not rec.values:
+        return call(name, dst, operands, params)
     op = to_operator(params["op"]).name
     neutral = {"add": 0, "subtract": 0, "multiply": 1, "maximum": -np.inf, "minimum": np.inf}.get(op)
     if neutral is None:
         raise KernelError(f"nisa.{name} with nl.{op} under a mask that is not a rectangle is not possible; clear "
                           "the elements outside first")
-    before = data.read().copy()
-    data.write(np.where(where.keep.reshape(data.shape), before.astype(np.float64), neutral))
-    call(name, dst, operands, params)
-    if dst.storage is not operands["data"].storage:
-        data.array()[...] = before
+    data = operands["data"].tensor()
+    order = operands["data"].form.core[1]
+    kept = (kept.transpose(order) if len(order) == kept.ndim else kept).reshape(data.shape)
+    counted = Storage(-1, None, data.shape, data.dtype, data.buffer)
+    counted.data = np.where(kept, data.read().astype(np.float64), lowest(neutral, data.dtype)).astype(data.dtype.np)
+    counted.data = counted.data.reshape(-1).view(np.uint8)
+    if dst.storage.tag is not None:
+        before_write(dst)
+    rec.values = False
+    try:
+        call(name, dst, operands, params)
+    finally:
+        rec.values = True
+    # the same instruction on the elements that count, outside of the record
+    state.recorder = Recorder(rec.target, values=True)
+    try:
+        view = layout(data.shape, row_major(data.shape), data.dtype, data.buffer)
+        getattr(nisa, name)(dst=dst.tensor(), data=Tensor(counted, view), **params)
+    finally:
+        state.recorder = rec
     return None
+
+
+def lowest(value: float, dtype: DType):
+    """A neutral value, held to what an integer dtype can hold."""
+    if not dtype.is_int or np.isfinite(value):
+        return value
+    limits = np.iinfo(dtype.np)
+    return limits.min if value < 0 else limits.max
 
 
 def now(name: str, dst: Tile, operands: dict, params: dict, mask=None, *, grid=None, writes: tuple[str, ...] = (),
@@ -258,6 +287,8 @@ def now(name: str, dst: Tile, operands: dict, params: dict, mask=None, *, grid=N
         call(name, dst, operands, params, writes=writes, reads_dst=reads_dst)
         return
     clipped = {k: where.clip(v) if isinstance(v, Tile) else v for k, v in operands.items()}
+    if where.keep is not None:
+        clipped = {k: v.guarded(where.keep) if isinstance(v, Tile) else v for k, v in clipped.items()}
     call(name, where.clip(dst), clipped, params, keep=where.keep, writes=writes, reads_dst=reads_dst)
 
 

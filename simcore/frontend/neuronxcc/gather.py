@@ -9,6 +9,31 @@ from simcore.layout import layout
 from simcore.tensor import Tensor
 
 
+class Shifted:
+    """`tile + index expression`: a run-time index and a static one, together the index of one dimension."""
+
+    __slots__ = ("tile", "index")
+
+    def __init__(self, tile, index):
+        self.tile, self.index = tile, index
+
+    @property
+    def ndim(self) -> int:
+        return max(self.tile.ndim, self.index.ndim)
+
+    def __add__(self, other) -> Shifted:
+        return Shifted(self.tile, self.index + other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other) -> Shifted:
+        return Shifted(self.tile, self.index - other)
+
+    def resolved(self):
+        """A one-element tile is a number where values are known: the plain index expression, else this."""
+        return self.index + (self.tile.value() or 0) if self.tile.size == 1 else self
+
+
 class Gather:
     """The moving part of an access.
 

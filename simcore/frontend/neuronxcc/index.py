@@ -258,6 +258,11 @@ def _table(values: np.ndarray) -> Index:
     return affine if np.array_equal(affine.dense(), values) else Index(values.shape, 0, (), values)
 
 
+def grid(shape, coefs) -> np.ndarray:
+    """sum(coef[k] * i[k]) for each point of a grid, int64."""
+    return Index(tuple(shape), 0, tuple(coefs)).dense()
+
+
 def broadcast(*shapes) -> tuple[int, ...]:
     rank = max(map(len, shapes))
     out = [1] * rank

@@ -82,6 +82,8 @@ def move(dst: Tile, src: Tile, mask=None, **params) -> None:
         if src.shape != dst.shape:
             src = src.reshape(dst.shape) if src.dynamic is None else src
         dst, src = where.clip(dst), where.clip(src)
+        if where.keep is not None:
+            dst, src = dst.guarded(where.keep), src.guarded(where.keep)
     chip = dst if dst.buffer.on_chip else src
     other = src if chip is dst else dst
     if chip.buffer.on_chip:

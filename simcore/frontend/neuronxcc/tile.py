@@ -10,9 +10,9 @@ from simcore.dtypes import to_dtype
 from simcore.errors import KernelError
 from simcore.frontend import state
 from simcore.frontend.neuronxcc.forms import Form, apply, cut, expand, form, frozen, plan
-from simcore.frontend.neuronxcc.gather import Gather
+from simcore.frontend.neuronxcc.gather import Gather, Shifted
 from simcore.frontend.neuronxcc.grids import Grid
-from simcore.frontend.neuronxcc.index import Index, Predicate
+from simcore.frontend.neuronxcc.index import Index, Predicate, broadcast, grid
 from simcore.frontend.neuronxcc.stored import public_dtype
 from simcore.layout import MemoryRegion, layout, reshape_strides
 from simcore.tensor import DynamicSlice, Storage, Tensor
@@ -113,6 +113,24 @@ class Tile:
         return Tile(self.storage, f, self.offset + delta, self.dynamic.clipped(box) if self.dynamic is not None
                     else None)
 
+    def guarded(self, keep: np.ndarray) -> Tile:
+        """The same access for an instruction that only counts the points where `keep` holds.
+
+        Points outside the tensor that are left out anyway stand for one inside, in the same partition.
+        """
+        f = self.form
+        if not f.limits or self.dynamic is not None or keep.shape != f.shape:
+            return self
+        outside = np.logical_or.reduce([(at < 0) | (at >= size) for size, at in
+                                        ((size, const + grid(f.shape, coefs)) for size, const, coefs in f.limits)])
+        if (outside & keep).any():
+            return self                  # tensor() says what is wrong
+        addresses = grid(f.shape, f.strides)
+        rows = grid(f.shape, [s if p else 0 for s, p in zip(f.strides, f.par, strict=True)])
+        inside = tuple(int(i[0]) for i in np.nonzero(~outside))
+        addresses = np.where(outside, rows + (addresses[inside] - rows[inside]), addresses) + self.offset
+        return Tile(self.storage, f.derive(f.shape, f.strides, f.par), 0, Gather.table(addresses))
+
     # ------------------------------------------------------------------------------ views
 
     def __getitem__(self, key) -> Tile:
@@ -153,15 +171,21 @@ class Tile:
     def _indirect(self, key) -> Tile:
         """An access with tiles as indices."""
         key = expand(tuple(_plain(k) for k in key), self.ndim, self)
-        rank = max((k.ndim for k in key if isinstance(k, Index)), default=0)
+        shifted = any(isinstance(k, Shifted) for k in key)
+        key = tuple(k.resolved() if isinstance(k, Shifted) else k for k in key)
+        rank = max((k.ndim for k in key if isinstance(k, Index | Shifted)), default=0)
         key = tuple(k[(..., *(None,) * (rank - k.ndim))] if isinstance(k, Tile) and 1 < k.ndim < rank
                     and k.size == k.shape[0] > 1 else k for k in key)
-        several = any(isinstance(k, Tile) and k.size > 1 for k in key) or any(isinstance(k, Index) for k in key)
-        stand_in, tiles, offset, unknown = [], {}, self.offset, False
+        several = (any(isinstance(k, Tile) and k.size > 1 for k in key)
+                   or any(isinstance(k, Index | Shifted) for k in key))
+        stand_in, tiles, offset, unknown = [], {}, self.offset, shifted
         dim = -1
         for k in key:
             dim += k is not None
-            if isinstance(k, DynamicSlice) and isinstance(k.start, Tile):
+            if isinstance(k, Shifted):
+                tiles[dim] = k.tile
+                k = k.index.expanded(broadcast(k.tile.shape, k.index.shape))
+            elif isinstance(k, DynamicSlice) and isinstance(k.start, Tile):
                 start = k.start.value()
                 unknown = True
                 k = slice(start or 0, (start or 0) + k.size)
@@ -306,6 +330,8 @@ class Tile:
 
 def _operator(name: str, reverse: bool = False):
     def method(self, other):
+        if isinstance(other, Index) and name == "add":
+            return Shifted(self, other)
         if not isinstance(other, Tile | int | float | np.number | Tensor):
             return NotImplemented
         from simcore.frontend.neuronxcc import functions
@@ -354,7 +380,7 @@ Tile.__invert__ = lambda self: __import__("simcore.frontend.neuronxcc.functions"
 
 def _run_time(key) -> bool:
     for k in key:
-        if isinstance(k, Tile):
+        if isinstance(k, Tile | Shifted):
             return True
         if isinstance(k, DynamicSlice) and isinstance(k.start, Tile):
             return True

@@ -16,11 +16,19 @@ from simcore.layout import psum
 def tensor_tensor(data1, data2, op, *, dtype=None, mask=None, engine=engine.unknown, **kwargs):
     """data1 op data2."""
     a, b = operand(data1, "data1"), operand(data2, "data2")
+    b = _same_elements(a, b)
     shape = broadcast_shape(a, b)
     b = not_both_psum(a, b, mask)
     return result("tensor_tensor", shape, result_dtype(dtype, a, b),
                    {"data1": spread(a, shape), "data2": spread(b, shape)},
                    {"op": to_operator(op), "engine": engine}, mask, par=a.form.par_axis)
+
+
+def _same_elements(a, b):
+    """Instructions ask for as many elements per partition, not for one shape: b shaped as a is, where that fits."""
+    if a.ndim != b.ndim and a.size == b.size != a.shape[0] == b.shape[0] and a.form.par_axis == b.form.par_axis == 0:
+        return b.reshape(a.shape)
+    return b
 
 
 def tensor_scalar(data, op0, operand0, reverse0=False, op1=None, operand1=None, reverse1=False, *, dtype=None,
