@@ -80,5 +80,6 @@ def _least(o: Op, pe) -> int:
     if o.dma is not None:
         return 0
     if o.engine is TENSOR:
-        return pe.ps(o.pe_cycles) if o.opcode == "MATMUL" else 0
+        share = len(o.cells) * pe.smallest_tile ** 2 / (pe.rows * pe.columns) if o.cells else 1
+        return round(pe.ps(o.pe_cycles) * share) if o.opcode == "MATMUL" else 0
     return o.issue_ps

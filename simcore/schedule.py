@@ -108,6 +108,7 @@ class _Scheduler:
         pe = machine.tensor
         self.passes = [[(pe.ps(a.pe_cycles), pe.ps(b.pe_cycles)) for a, b in zip(mine[::2], mine[1::2], strict=True)]
                        if mine[0].opcode == "LDWEIGHTS" else [] for mine in p.kind_ops]
+        self.kind_cells = [mine[0].cells for mine in p.kind_ops]
 
     def run(self) -> Run:
         streams = self.p.streams
@@ -260,12 +261,20 @@ class _Scheduler:
         self.overhead, self.cold = pe.ps(pe.issue_overhead_cycles), pe.ps(pe.stationary_overhead_cycles)
         self.tail, self.lead = pe.ps(pe.pipeline_latency_cycles), pe.ps(pe.limited_lead_cycles)
         self.loaded = pe.ps(pe.stationary_latency_cycles)
+        self.shortest = pe.ps(pe.min_issue_cycles)
+        parts = pe.rows * pe.columns // pe.smallest_tile ** 2
+        self.cells = [[0] * parts for _ in self.p.streams]      # per part of the array: last column in
+        self.whole = [0] * len(self.p.streams)                  # the same of products that use all of it
 
     def _tensor_op(self, i: int, s: int, t: int) -> None:
-        """The Tensor engine: the stationary tile of a product loads behind the product before."""
+        """The Tensor engine: the stationary tile of a product loads behind the product before.
+
+        Products in tiling mode that use different parts of the array stream at the same time.
+        """
         limiter = self.limiters[self.p.streams[s].core]
         chip_start, chip_end, c = self.chip_start, self.chip_end, self.first_chip[i]
-        began, through = self.began[s], self.through[s]
+        began, latest, mine = self.began[s], self.through[s], self.kind_cells[self.variant[i]]
+        through = max(self.whole[s], *[self.cells[s][x] for x in mine]) if mine else latest
         self.order.append(i)
         self.idle[i] = through
         first = -1
@@ -279,6 +288,8 @@ class _Scheduler:
             b = through + self.overhead if full and through else through
             if loaded > b:
                 b = loaded
+            if mine and b < began + self.shortest:
+                b = began + self.shortest
             # behind a running product one is seen from when that is through, and under the limiter earlier
             early = self.lead if not full and through > a else 0
             shown = max(a, through - early) if through > a else b
@@ -291,7 +302,12 @@ class _Scheduler:
                 first = a
         self.start[i] = first
         self.done[i] = done = through + self.tail
-        self.began[s], self.through[s] = began, through
+        if mine:
+            for x in mine:
+                self.cells[s][x] = through
+        else:
+            self.whole[s] = through
+        self.began[s], self.through[s] = began, latest if latest > through else through
         self.free[s] = began
         self._release(i, s, first, done)
 

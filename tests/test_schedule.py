@@ -155,6 +155,45 @@ def test_a_faster_machine_is_not_slower():
     assert fast.end_ps < slow.end_ps
 
 
+def products(count, column_tiles):
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        out = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.shared_hbm)
+        x = nl.ndarray((128, 512), dtype=a.dtype, buffer=nl.sbuf)
+        nisa.dma_copy(dst=x, src=a)
+        p = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum)
+        for k in range(count):
+            at = 32 * (k % column_tiles)
+            nisa.nc_matmul(dst=p[at:at + 4], stationary=x[:, 0:4], moving=x, tile_position=(0, at), tile_size=(128, 32))
+        y = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.tensor_copy(dst=y, src=p)
+        nisa.dma_copy(dst=out, src=y)
+        return out
+
+    return kernel
+
+
+def test_products_in_different_parts_of_the_array_stream_at_the_same_time():
+    """512 products of 512 columns: in one part of the array one after the other, in four at most four at a time."""
+    took = {}
+    for tiles in (1, 2, 4):
+        trace = capture(products(512, tiles), spec((128, 512), "bfloat16"), target="trn2", values=False)
+        machine = load_machine("trn2")
+        t = simulate(trace, machine)
+        assert bounds(trace, machine).ps <= t.end_ps
+        rows = t.rows("Tensor")
+        took[tiles] = int(t.instructions.end_ps[rows].max() - t.instructions.start_ps[rows].min())
+    assert took[1] > 512 * 512 / 2.4e9 * 1e12
+    assert 1.8 < took[1] / took[2] < 2.1
+    assert 3.3 < took[1] / took[4] < 4.1
+    off = load_machine("trn2").replace(**{"tensor.smallest_tile": 128})
+    t = simulate(capture(products(512, 4), spec((128, 512), "bfloat16"), target="trn2", values=False), off)
+    rows = t.rows("Tensor")
+    assert int(t.instructions.end_ps[rows].max() - t.instructions.start_ps[rows].min()) >= took[1]
+
+
 def tiles_in_a_loop(count, rows=2048):
     def kernel(a):
         import nki.isa as nisa

@@ -80,6 +80,7 @@ class Op:
     flops          arithmetic operations
     pe_cycles      Tensor engine: cycles that scale with the clock limiter (0 for other engines)
     dma            transfer description for DMA triggers, else None
+    cells          Tensor engine: the parts of the array a product in tiling mode uses, () for the whole array
     """
 
     engine: Engine
@@ -93,6 +94,7 @@ class Op:
     pe_cycles: int = 0
     dma: Any = None
     dtype: str = ""
+    cells: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,16 +52,18 @@ def tensor_cost(v: Variant, machine: Machine) -> tuple[Op, ...]:
     load = loads.get("fp32 transpose" if (transpose or exact) and key == "fp32" else key, 1.0) * columns
     stream = max(stream, t.min_issue_cycles)
     elements = rows * columns * width * pair
+    cells = cells_of(v, machine)
     ops = []
     for i in range(passes):
         ops.append(Op(engine=TENSOR, opcode="LDWEIGHTS", issue_ps=0,
                       latency_ps=t.ps(load + t.stationary_latency_cycles),
                       reads=("data",) if v.name == "nc_transpose" else ("stationary",), pe_cycles=round(load),
-                      dtype=key))
+                      dtype=key, cells=cells))
         ops.append(Op(engine=TENSOR, opcode="MATMUL", issue_ps=t.ps(stream),
                       latency_ps=t.ps(stream + t.pipeline_latency_cycles),
                       reads=("moving", "dst"), writes=("dst",) if i == passes - 1 else (), elements=elements,
-                      flops=2 * elements // passes if not transpose else 0, pe_cycles=round(stream), dtype=key))
+                      flops=2 * elements // passes if not transpose else 0, pe_cycles=round(stream), dtype=key,
+                      cells=cells))
     return tuple(ops)
 
 
@@ -69,3 +71,16 @@ def stride_factor(lay: Layout, machine: Machine) -> float:
     """A moving operand with a long stride feeds the array at half rate."""
     stride = lay.inner_stride * lay.dtype.itemsize
     return machine.tensor.stride_factor if stride > machine.tensor.stride_full_rate_bytes and lay.free > 1 else 1.0
+
+
+def cells_of(v: Variant, machine: Machine) -> tuple[int, ...]:
+    """The parts of the array (of the smallest tile's size, numbered row by row) that a product in tiling mode uses; ()
+    for the whole array."""
+    t = machine.tensor
+    position, size = (v.params.get(n) or () for n in ("tile_position", "tile_size"))
+    if not position or not size or tuple(size) == (t.rows, t.columns):
+        return ()
+    least = t.smallest_tile
+    (row, column), (rows, columns) = ([int(x) for x in pair] for pair in (position, size))
+    return tuple(r // least * (t.columns // least) + c // least for r in range(row, row + rows, least)
+                 for c in range(column, column + columns, least))

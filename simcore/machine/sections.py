@@ -238,6 +238,7 @@ class Tensor(Engine):
 
     rows: int = number()
     columns: int = number()
+    smallest_tile: int = number()                           # a part of the array that works by itself
     stationary_max_columns: int = number()
     moving_max_columns: int = number()
     # by dtype of the product; cycles_per_column is the moving stream of one pass, passes the MATMULs per product
