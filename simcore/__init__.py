@@ -1,5 +1,6 @@
 """simcore: runs unmodified NKI kernels on a laptop and shows what a NeuronCore would do.
 
+    simcore.activate()                               # in a notebook: from here on `import nki` is simcore's
     trace = simcore.capture(kernel, q, k, v)         # what the kernel asks for (and its values)
     machine = simcore.load_machine("trn2")           # what the hardware is
     timeline = simcore.simulate(trace, machine)      # what happens when
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from simcore.bounds import Bounds, bounds
     from simcore.errors import SimcoreError
-    from simcore.frontend import capture, profile
+    from simcore.frontend import activate, capture, profile
     from simcore.machine import Machine, load_machine
     from simcore.profile import read_profile
     from simcore.profile.compare import Comparison, compare
@@ -30,6 +31,7 @@ _HOME = {
     "Bounds": "simcore.bounds",
     "bounds": "simcore.bounds",
     "SimcoreError": "simcore.errors",
+    "activate": "simcore.frontend",
     "capture": "simcore.frontend",
     "profile": "simcore.frontend",
     "Machine": "simcore.machine",
@@ -43,6 +45,7 @@ _HOME = {
 }
 
 __all__ = [
+    "activate",
     "capture",
     "load_machine",
     "simulate",

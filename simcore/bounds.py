@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from simcore import format
 from simcore.isa.table import ENGINE_INDEX, TENSOR, Op
 from simcore.lowering.program import Program, lower
 from simcore.machine import Machine
+from simcore.tables import Table, Tabled, shares
 from simcore.timeline import ENGINES
 from simcore.trace import Trace
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bounds:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Bounds(Tabled):
     """Least time per resource, picoseconds.
 
     resources      "Tensor", "Vector", ...: issue intervals of the busiest core, added up (Tensor: streaming at full
@@ -40,6 +42,17 @@ class Bounds:
     @property
     def ps(self) -> int:
         return max(self.resources.values(), default=0)
+
+    def headline(self) -> tuple[str, ...]:
+        """What limits the program, and its intensity."""
+        moved = f"{format.flops(self.flops)}, {format.size(self.hbm_bytes)} of HBM traffic"
+        return (f"No schedule is shorter than {format.time(self.ps)} ({self.bottleneck or 'nothing to do'})",
+                f"{moved}; intensity {format.intensity(self.intensity)}")
+
+    def tables(self) -> tuple[Table, ...]:
+        """The bound of each resource beside the largest, largest first."""
+        ordered = dict(sorted(self.resources.items(), key=lambda item: -item[1]))
+        return (shares("Lower bounds", ("resource", "at least"), ordered, self.ps),) if ordered else ()
 
     def to_dict(self) -> dict[str, Any]:
         return {"resources": self.resources, "flops": self.flops, "hbm_bytes": self.hbm_bytes,

@@ -7,13 +7,13 @@ the same tables of text (`headline()` and `tables()`).
 from __future__ import annotations
 
 import dataclasses
-import html
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from simcore import analysis, format
+from simcore.tables import Table, Tabled, shares
 from simcore.timeline import ENGINES, Timeline, union_ps
 
 
@@ -60,46 +60,8 @@ class DmaFigures:
     bytes_per_descriptor: float | None
 
 
-@dataclass(frozen=True)
-class Table:
-    """Text in columns.  `right` names the columns aligned to the right."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    right: tuple[int, ...] = ()
-
-    def __str__(self) -> str:
-        lines = [self.header, *self.rows]
-        width = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join(
-            [
-                self.title,
-                *(
-                    "  "
-                    + "  ".join(
-                        text.rjust(width[i]) if i in self.right else text.ljust(width[i]) for i, text in enumerate(line)
-                    ).rstrip()
-                    for line in lines
-                ),
-            ]
-        )
-
-
-    def _repr_html_(self) -> str:
-        def row(tag: str, line: tuple[str, ...]) -> str:
-            cells = (
-                f'<{tag} style="text-align: {"right" if i in self.right else "left"}">{html.escape(text)}</{tag}>'
-                for i, text in enumerate(line)
-            )
-            return f"<tr>{''.join(cells)}</tr>"
-
-        body = "".join(row("td", line) for line in self.rows)
-        return f"<table><caption>{html.escape(self.title)}</caption>{row('th', self.header)}{body}</table>"
-
-
-@dataclass(frozen=True)
-class Summary:
+@dataclass(frozen=True, repr=False)
+class Summary(Tabled):
     """Figures of a timeline.  Times are picoseconds; a figure that cannot be known is None."""
 
     name: str
@@ -151,15 +113,6 @@ class Summary:
     def tables(self) -> tuple[Table, ...]:
         """Engines, bounds and critical path as tables of text; empty ones are left out."""
         return tuple(table for table in (_engines_table(self), _bounds_table(self), _path_table(self)) if table.rows)
-
-    def _repr_html_(self) -> str:
-        """How a notebook shows it."""
-        first, *rest = self.headline()
-        sentences = "".join(f"<p>{html.escape(line)}</p>" for line in rest)
-        return f"<p><b>{html.escape(first)}</b></p>{sentences}{''.join(t._repr_html_() for t in self.tables())}"
-
-    def __str__(self) -> str:
-        return "\n".join([*self.headline(), *(f"\n{table}" for table in self.tables())])
 
 
 def summarize(timeline: Timeline) -> Summary:
@@ -356,24 +309,8 @@ def _opcodes(opcodes: tuple[OpcodeFigures, ...], most: int = 3) -> str:
 
 
 def _bounds_table(s: Summary) -> Table:
-    return Table(
-        "Lower bounds (the run can never be shorter)",
-        ("resource", "at least", "of span"),
-        tuple(
-            (name, format.time(ps), format.percent(ps / s.span_ps if s.span_ps else None))
-            for name, ps in s.bounds_ps.items()
-        ),
-        (1, 2),
-    )
+    return shares("Lower bounds (the run can never be shorter)", ("resource", "at least"), s.bounds_ps, s.span_ps)
 
 
 def _path_table(s: Summary) -> Table:
-    return Table(
-        "Critical path (where the span goes)",
-        ("on", "time", "of span"),
-        tuple(
-            (name, format.time(ps), format.percent(ps / s.span_ps if s.span_ps else None))
-            for name, ps in s.critical_path_ps.items()
-        ),
-        (1, 2),
-    )
+    return shares("Critical path (where the span goes)", ("on", "time"), s.critical_path_ps, s.span_ps)

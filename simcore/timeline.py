@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from simcore import format
 from simcore.columns import INDEX, Columns, f64, i8, i16, i32, i64, read_bundle, write_bundle
 from simcore.errors import FileError
 
@@ -125,7 +126,7 @@ class Counter(Columns):
     value: f64
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Timeline:
     """What every engine did and when.
 
@@ -233,6 +234,10 @@ class Timeline:
     @cached_property
     def flops(self) -> int:
         return int(self.instructions.flops.sum())
+
+    def __repr__(self) -> str:
+        long = f"{format.time(self.end_ps)}, {format.number(len(self.instructions))} instructions"
+        return f"<Timeline {self.name}: {self.origin}, {long}>"
 
     def summary(self) -> Any:
         """Figures per engine, stalls by cause, bytes and bottleneck (simcore.summary.Summary); prints as a table."""

@@ -81,7 +81,7 @@ class Variant:
         return f"{self.name}({shapes}{', ' if params else ''}{params})"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Trace:
     """The instructions of one launch.
 
@@ -117,6 +117,10 @@ class Trace:
     cores: int = 1
     info: dict[str, Any] = field(default_factory=dict)
     loops: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        timing = "" if self.has_values else ", timing only"
+        return f"<Trace {self.name} for {self.target}: {len(self)} instructions of {len(self.variants)} kinds{timing}>"
 
     def __len__(self) -> int:
         return len(self.variant)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
+from handmade import pipeline
 
 import simcore
+from simcore import viz
+from simcore.errors import UsageError
 from simcore.frontend.activation import activate
 from simcore.frontend.launch import TensorSpec
 from simcore.viz import VIEWS
@@ -102,3 +107,34 @@ def test_the_command_writes_sarif(simcore_command, tmp_path):
     done = simcore_command("explain", KERNEL, *arguments)
     assert done.code == 0, done.err
     assert '"ruleId": "transposes"' in (tmp_path / "why.sarif").read_text()
+
+
+def test_a_notebook_shows_pictures_and_pages():
+    t = pipeline(2)
+    shown = {view: viz.show(t, view)._repr_mimebundle_() for view in ("gantt", "roofline", "report")}
+    assert shown["gantt"]["image/svg+xml"].lstrip().startswith("<?xml")
+    assert shown["roofline"]["image/png"].startswith(b"\x89PNG")
+    frame = shown["report"]["text/html"]
+    assert frame.startswith('<iframe srcdoc="&lt;!doctype html&gt;') and frame.count('"') == 4
+    with pytest.raises(UsageError, match="a notebook can show roofline, gantt, occupancy, report, not 'tui'"):
+        viz.show(t, "tui")
+
+
+def test_what_is_typed_at_a_prompt_is_short():
+    t = pipeline(2)
+    assert repr(t) == "<Timeline pipeline: simulated on trn2, 1.80 µs, 10 instructions>"
+    assert repr(t.summary()) == str(t.summary()) and "<table>" in t.summary()._repr_html_()
+
+
+def test_activation_stays_until_it_is_taken_away():
+    code = """
+import sys, simcore
+names = simcore.activate()
+import nki.language as nl
+assert nl.__name__ == "simcore.frontend.nki.language"
+names.__exit__()
+try: import nki
+except ModuleNotFoundError: print("gone")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "gone\n", done.stderr

@@ -1,4 +1,4 @@
-"""Timeline in, something to look at out.
+"""Timeline in, something to look at out.  In a notebook: `simcore.viz.show(timeline, "gantt")`.
 
 VIEWS is the one list of views; the command line, the report and the documentation read it.  A view's module is
 imported only when the view is used, so asking for the list costs nothing and only plots load matplotlib.
@@ -32,6 +32,14 @@ class View:
         """The view's function; imports its module."""
         module, name = self.function.split(":")
         return getattr(importlib.import_module(module), name)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "show":
+        from simcore.viz.notebook import show
+
+        return show
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 VIEWS: dict[str, View] = {

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from simcore.explain import RULES, Explanation, Finding
 from simcore.explain import explain as analyse
+from simcore.explain.explanation import NOTHING
 from simcore.timeline import Timeline
 from simcore.viz import format, palette
 from simcore.viz.text import table
@@ -50,7 +51,7 @@ def render(explanation: Explanation, theme: palette.Theme = "dark") -> Group:
     for i, finding in enumerate(explanation.findings, 1):
         parts += _finding(i, finding, explanation, theme)
     if not explanation.findings:
-        parts.append(Text("Nothing: none of the guide's ten optimisations would shorten this run noticeably."))
+        parts.append(Text(NOTHING))
     return Group(*parts)
 
 

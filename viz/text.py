@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from simcore.summary import Summary
-from simcore.summary import Table as TextTable
+from simcore.tables import Table as TextTable
 from simcore.timeline import Timeline
 from simcore.viz import palette
 

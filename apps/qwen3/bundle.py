@@ -14,7 +14,7 @@ from simcore import format
 from simcore.apps.qwen3.predict import Prediction
 from simcore.errors import FileError
 from simcore.files import replacing
-from simcore.summary import Table
+from simcore.tables import Table
 
 FORMAT = "simcore-qwen3-bundle"
 VERSION = 1

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from simcore import format
 from simcore.apps.qwen3.predict import Prediction
 from simcore.apps.qwen3.published import SOURCE, Published, find
-from simcore.summary import Table
+from simcore.tables import Table
 
 
 def title(p: Prediction) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,15 @@ from simcore.explain.sketch import Sketch
 from simcore.explain.symptoms import symptoms
 from simcore.machine import Machine
 from simcore.roofline import machine_of
-from simcore.summary import Table, bounds_ps
+from simcore.summary import bounds_ps
+from simcore.tables import Table, Tabled, shares
 from simcore.timeline import Site, Timeline
 from simcore.trace import Trace
 
 MAX_STEPS = 60_000
 """A longer trace is explained without what-ifs: each would take longer than the simulation itself."""
+
+NOTHING = "Nothing: none of the guide's ten optimisations would shorten this run noticeably."
 
 FINDERS = (
     memory.input_reloads,
@@ -35,8 +39,8 @@ FINDERS = (
 )
 
 
-@dataclass(frozen=True)
-class Explanation:
+@dataclass(frozen=True, repr=False)
+class Explanation(Tabled):
     """Why a run takes as long as it does.  Times are picoseconds."""
 
     name: str
@@ -66,23 +70,15 @@ class Explanation:
 
     def tables(self) -> tuple[Table, ...]:
         """Bounds beside the time, critical path by engine and by line, stalls by cause; empty ones are left out."""
-        share = lambda ps: format.percent(ps / self.span_ps if self.span_ps else None)  # noqa: E731
-        bounds = Table(
-            "Bounds beside the time",
-            ("resource", "at least", "of span"),
-            tuple((name, format.time(ps), share(ps)) for name, ps in self.bounds_ps.items()),
-            (1, 2),
-        )
-        path = Table(
-            "Critical path by engine",
-            ("on", "time", "of span"),
-            tuple((name, format.time(ps), share(ps)) for name, ps in self.critical_path_ps.items()),
-            (1, 2),
-        )
+        bounds = shares("Bounds beside the time", ("resource", "at least"), self.bounds_ps, self.span_ps)
+        path = shares("Critical path by engine", ("on", "time"), self.critical_path_ps, self.span_ps)
         lines = Table(
             "Critical path by kernel line",
             ("line", "time", "of span", "source"),
-            tuple((place(site), format.time(ps), share(ps), text) for site, ps, text in self.critical_lines),
+            tuple(
+                (place(site), format.time(ps), format.percent(ps / self.span_ps if self.span_ps else None), text)
+                for site, ps, text in self.critical_lines
+            ),
             (1, 2),
         )
         stalls = Table(
@@ -100,8 +96,16 @@ class Explanation:
         parts += [f"  {line}" for line in self.notes]
         parts += [f"  {i}. {f}" for i, f in enumerate(self.findings, 1)]
         if not self.findings:
-            parts.append("  Nothing: none of the guide's ten optimisations would shorten this run noticeably.")
+            parts.append(f"  {NOTHING}")
         return "\n\n".join(parts)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: figures first, then what to change."""
+        items = "".join(f"<li>{html.escape(str(f))}</li>" for f in self.findings)
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"{super()._repr_html_()}<p><b>What to change</b></p>{notes}<ol>{items or f'<p>{NOTHING}</p>'}</ol>"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

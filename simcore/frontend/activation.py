@@ -7,12 +7,10 @@ of it while active, and the vendor's come back afterwards.
 from __future__ import annotations
 
 import builtins
-import contextlib
 import importlib
 import importlib.abc
 import importlib.machinery
 import sys
-from collections.abc import Iterator
 from types import ModuleType
 
 from simcore.layout import private_hbm, psum, sbuf
@@ -69,13 +67,22 @@ def _is_ours(name: str) -> bool:
     return name.partition(".")[0] in ALIASES
 
 
-@contextlib.contextmanager
-def activate() -> Iterator[None]:
-    """While this is open, `import nki` and `import neuronxcc.nki` give simcore's modules.  May be nested."""
-    install()
-    try:
-        yield
-    finally:
+class activate:
+    """From now on `import nki` and `import neuronxcc.nki` give simcore's modules: for a notebook or a test module.
+
+    As a context manager (`with activate(): ...`) only until it ends.  May be nested.
+    """
+
+    def __init__(self) -> None:
+        install()
+
+    def __enter__(self) -> activate:
+        return self
+
+    def __repr__(self) -> str:
+        return "<`import nki` and `import neuronxcc.nki` are simcore's from here on>"
+
+    def __exit__(self, *error: object) -> None:
         remove()
 
 

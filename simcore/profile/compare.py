@@ -16,7 +16,7 @@ from simcore.profile import vendor
 from simcore.profile.align import match
 from simcore.profile.attribute import UNKNOWN, Cause, attribute
 from simcore.profile.metrics import queue_types
-from simcore.summary import Table
+from simcore.tables import Table, Tabled
 from simcore.timeline import ENGINES, Timeline, union_ps
 
 
@@ -42,8 +42,8 @@ class OpcodePair:
     matched_time_ps: tuple[int, int]    # of the matched ones only: their ratio is the model's error
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Tabled):
     """Two runs, a and b.  Pairs are (a, b); `gap_ps` and causes are b minus a, positive where b takes longer."""
 
     a: Timeline
@@ -124,9 +124,6 @@ class Comparison:
         """Causes, engines, opcodes and bytes as tables of text; empty ones are left out."""
         tables = (self._cause_table(), self._engine_table(), self._opcode_table(), self._byte_table())
         return tuple(t for t in tables if t.rows)
-
-    def __str__(self) -> str:
-        return "\n".join([*self.headline(), *(f"\n{table}" for table in self.tables())])
 
     def _cause_table(self) -> Table:
         # a share of next to nothing says nothing
