@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from simcore.errors import CapacityError
-from simcore.isa.table import ENGINE_INDEX, GPSIMD, SCALAR, VECTOR, Engine, Op
+from simcore.isa.table import ENGINE_INDEX, Engine, Op
 from simcore.layout import psum, sbuf
 from simcore.lowering.allocate import Placement, place
 from simcore.lowering.costs import ops_of
 from simcore.lowering.demand import by_demand
 from simcore.lowering.dependences import DATA, REUSE, accesses, dependences, unique_edges
+from simcore.lowering.engines import choose_engines
 from simcore.lowering.tables import insert_table_loads
 from simcore.lowering.units import LEGACY, Units, units_of
 from simcore.lowering.versions import privatize
@@ -92,7 +93,7 @@ def lower(trace: Trace, machine: Machine) -> Program:
     kinds, kind = _kinds(trace, units)
     variant_ops = [ops_of(trace.variants[k.variant], machine, *k[1:]) for k in kinds]
     if trace.info.get("dialect") == LEGACY:
-        kinds, kind, variant_ops = _balance(trace, machine, kinds, kind, variant_ops)
+        kinds, kind, variant_ops = choose_engines(trace, machine, units, kinds, kind, variant_ops)
     kinds, kind, variant_ops = insert_table_loads(trace, machine, trace.core[units.row], kinds, kind, variant_ops)
     ops = [o for mine in variant_ops for o in mine]
     count = np.array([len(mine) for mine in variant_ops], np.int64)
@@ -205,39 +206,6 @@ def _kinds(trace: Trace, units: Units) -> tuple[list[Kind], np.ndarray]:
     code, kind = np.unique(code, return_inverse=True)
     return [Kind(int(c) // 512 // widest, int(c) // 512 % widest, bool(c >> 8 & 1), int(c) & 255)
             for c in code], kind.reshape(-1)
-
-
-_OTHER = {"tensor_copy": SCALAR, "memset": GPSIMD}      # what Vector need not do
-
-
-def _balance(trace: Trace, machine: Machine, kinds: list[Kind], kind, kind_ops):
-    """The older compiler puts a copy whose engine is open on Vector or Scalar, a constant on Vector or GpSimd:
-    whichever has had less to do so far."""
-    kinds, kind, kind_ops = list(kinds), kind.copy(), list(kind_ops)
-    other: dict[int, int] = {}
-    for k, old in enumerate(kinds[:]):
-        variant = trace.variants[old.variant]
-        to = _OTHER.get(variant.name)
-        if to is None or variant.engine is not Engine.unknown or kind_ops[k][0].engine is not VECTOR:
-            continue
-        if to is GPSIMD and any(o.layout.buffer is psum for o in variant.operands):
-            continue
-        other[k] = len(kinds)
-        kinds.append(old._replace(chosen=to))
-        kind_ops.append(ops_of(variant, machine, *kinds[-1][1:]))
-    if not other:
-        return kinds, kind, kind_ops
-    load = {VECTOR: 0, SCALAR: 0, GPSIMD: 0}
-    for u, k in enumerate(kind.tolist()):
-        mine = kind_ops[k]
-        if k in other:
-            theirs = kind_ops[other[k]]
-            if load[theirs[0].engine] + theirs[0].issue_ps < load[VECTOR] + mine[0].issue_ps:
-                kind[u] = other[k]
-                mine = theirs
-        if mine[0].engine in load and mine[0].dma is None:
-            load[mine[0].engine] += sum(o.issue_ps for o in mine)
-    return kinds, kind, kind_ops
 
 
 def _streams(core, kind, kind_ops) -> tuple[np.ndarray, list[Stream]]:
