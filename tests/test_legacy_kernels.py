@@ -8,6 +8,7 @@ import pytest
 import simcore
 from simcore.errors import KernelError
 from simcore.frontend import TensorSpec, activate
+from simcore.timeline import ENGINES
 
 with activate():
     import neuronxcc.nki as nki
@@ -460,3 +461,24 @@ def test_block_dimensions_taken_step_by_step_and_all_at_once():
     assert np.array_equal(trace.outputs, want)
     assert sum(s.buffer.value == "sbuf" and s.shape == (128, 8) for s in trace.storages) >= 6      # each block a tile
     assert any("several blocks" in w for w in trace.info["warnings"])
+
+
+@pytest.mark.parametrize(("apart", "engines"), [(1, ["Scalar", "Vector", "Scalar", "Vector"]), (4, ["Scalar"] * 4)])
+def test_an_open_copy_goes_to_the_engine_that_would_be_free_again_first(apart, engines):
+    """Copies that come faster than Scalar takes them go to both engines by turns; those that come slower to Scalar."""
+    @nki.jit
+    def kernel(a, b):
+        out = nl.ndarray((4, nl.par_dim(128), 512), dtype=nl.float32, buffer=nl.shared_hbm)
+        x, y = nl.load(a), nl.load(b)
+        for i in range(4):
+            p = nl.zeros((128, 512), dtype=nl.float32, buffer=nl.psum)
+            for _ in range(apart):
+                p += nisa.nc_matmul(x, y)
+            nl.store(out[i], nisa.tensor_copy(p))
+        return out
+
+    a, b = TensorSpec.parse("bfloat16[128,128]"), TensorSpec.parse("bfloat16[128,512]")
+    t = simcore.simulate(simcore.capture(kernel, a, b, values=False, target="trn2"), simcore.load_machine("trn2"))
+    copies = sorted((r for e in ("Scalar", "Vector") for r in t.rows(e) if t.opcode(r) == "COPY"),
+                    key=lambda r: t.instructions.start_ps[r])
+    assert [ENGINES[t.instructions.engine[r]] for r in copies] == engines

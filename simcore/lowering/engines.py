@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from simcore.isa.table import GPSIMD, SCALAR, VECTOR, Engine, Op
+from simcore.isa.table import GPSIMD, SCALAR, TENSOR, VECTOR, Engine, Op
 from simcore.layout import psum
 from simcore.lowering.costs import ops_of
 from simcore.lowering.costs_tensor import operands
@@ -43,7 +43,7 @@ def choose_engines(trace: Trace, machine: Machine, units: Units, kinds: list, ki
         return kinds, kind, kind_ops
     estimate = [_estimate(trace.variants[k.variant], ops, machine) for k, ops in zip(kinds, kind_ops, strict=True)]
     queue = [ops[0].dma.mode if ops[0].dma is not None else ops[0].engine.name for ops in kind_ops]
-    chosen, core, n = kind.tolist(), trace.core[units.row].tolist(), len(kind)
+    chosen, core = kind.tolist(), trace.core[units.row].tolist()
     free: dict[tuple[int, str], int] = {}
 
     def place(k: int, u: int, at: int) -> tuple[int, int]:
@@ -52,7 +52,8 @@ def choose_engines(trace: Trace, machine: Machine, units: Units, kinds: list, ki
         begin = max(at, free.get((core[u], queue[k]), 0))
         return begin + issue, begin + latency
 
-    for u, at, done in _in_order_of_readiness(units, n, machine.compiler.legacy_reorder_window):
+    product = np.array([q == TENSOR.name for q in queue], bool)[kind].tolist()
+    for u, at, done in _in_order_of_readiness(units, product, machine.compiler.legacy_reorder_window):
         k = chosen[u]
         again, result = place(k, u, at)
         if k in other:
@@ -65,8 +66,12 @@ def choose_engines(trace: Trace, machine: Machine, units: Units, kinds: list, ki
     return kinds, np.array(chosen, kind.dtype), kind_ops
 
 
-def _in_order_of_readiness(units: Units, n: int, window: int) -> Iterator[tuple[int, int, list[int]]]:
-    """(unit, when it can start, where to note when it is done), of those in the window always the first to start."""
+def _in_order_of_readiness(units: Units, product: list[bool], window: int) -> Iterator[tuple[int, int, list[int]]]:
+    """(unit, when it can start, where to note when it is done), of those in the window always the first to start.
+
+    A product that adds to the one before follows it without waiting for its result.
+    """
+    n = len(product)
     waits = np.bincount(units.consumer, minlength=n).tolist()
     by = np.argsort(units.producer, kind="stable")
     start = np.searchsorted(units.producer[by], np.arange(n + 1)).tolist()
@@ -81,7 +86,7 @@ def _in_order_of_readiness(units: Units, n: int, window: int) -> Iterator[tuple[
         while head < n and gone[head]:
             head += 1
         for v in follow[start[u]:start[u + 1]]:
-            ready[v] = max(ready[v], done[u])
+            ready[v] = max(ready[v], at if product[u] and product[v] else done[u])
             waits[v] -= 1
             if not waits[v]:
                 heapq.heappush(later, v)
