@@ -147,13 +147,12 @@ def access_pattern(t: Tensor, pattern, offset, scalar_offset, vector_offset, ind
     steps = tuple([int(s) for s, _ in pattern])
     counts = tuple([int(n) for _, n in pattern])
     moving = []
-    if offset is None:
-        start = t.offset * t.dtype.itemsize // dt.itemsize
-    elif isinstance(offset, Register | Tensor):
-        start = 0
+    # an offset counts from where the view starts (API reference of the SDK; kernels tested on hardware rely on it)
+    start = t.offset * t.dtype.itemsize // dt.itemsize
+    if isinstance(offset, Register | Tensor):
         moving.append((offset, 1))
-    else:
-        start = int(offset)
+    elif offset is not None:
+        start += int(offset)
     pitch = storage.pitch * storage.dtype.itemsize // dt.itemsize
     size = storage_elements(storage, dt)
     own = math.prod(t.shape[1:]) * t.dtype.itemsize // dt.itemsize

@@ -165,6 +165,7 @@ VIEWS = {
     "rearrange": (lambda t: t.rearrange(("p", "a", ("b", "c")), ("p", "c", "a", "b"), {"c": 2}),
                   lambda a: a.reshape(6, 4, 4, 2).transpose(0, 3, 1, 2)),
     "ap": (lambda t: t.ap([[32, 6], [2, 16]], offset=1), lambda a: a.reshape(6, 32)[:, 1::2]),
+    "ap of a view": (lambda t: t[2:6, 1:3].ap([[16, 4], [1, 4]], offset=4), lambda a: a[2:6, 1, 4:]),
     "view": (lambda t: t.view(nl.int32).view(nl.float32), lambda a: a),
 }
 

@@ -32,10 +32,12 @@ def pytest_addoption(parser):
     group.addoption("--simcore-sample", type=int, metavar="N",
                     help="N tests of each file, evenly spread over those the suite does not skip itself")
     group.addoption("--simcore-share", metavar="K/N", help="the K-th of N shares of the tests (K from 0)")
-    group.addoption("--simcore-seconds", type=int, default=0, metavar="S", help="end a test that takes longer")
+    group.addoption("--simcore-seconds", type=int, default=0, metavar="S",
+                    help="end a test that takes more processor time")
     group.addoption("--simcore-budget", type=float, metavar="S", help="start no test after S seconds")
     group.addoption("--simcore-results", type=Path, metavar="FILE",
-                    help="append outcomes (JSON lines), and leave out tests that have one there")
+                    help="append outcomes (JSON lines), and leave out tests that have one there, but not those that ended "
+                         "at a shorter time limit")
 
 
 class _Late(BaseException):
@@ -54,7 +56,7 @@ class _Run:
         self.known = set()
         if self.results is not None and self.results.exists():
             lines = [json.loads(line) for line in self.results.read_text().splitlines()]
-            self.known = {(e["file"], e["test"]) for e in lines}
+            self.known = {(e["file"], e["test"]) for e in lines if e.get("limit", math.inf) >= (self.seconds or math.inf)}
 
     def note(self, **entry):
         if self.results is not None:
@@ -90,14 +92,14 @@ class _Run:
         def late(*_):
             raise _Late("over the time limit of this run")
 
-        before = signal.signal(signal.SIGALRM, late)
-        signal.alarm(self.seconds)
+        before = signal.signal(signal.SIGPROF, late)
+        signal.setitimer(signal.ITIMER_PROF, self.seconds)
         kernels.spent.clear()
         try:
             return (yield)
         finally:
-            signal.alarm(0)
-            signal.signal(signal.SIGALRM, before)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, before)
 
     def pytest_runtest_makereport(self, item, call):
         if call.when == "teardown" and time.monotonic() > self.end:
@@ -110,8 +112,9 @@ class _Run:
             outcome = ("time" if isinstance(error, _Late) else
                        "skipped" if isinstance(error, pytest.skip.Exception) else "failed")
             why = f"{type(error).__name__}: {error}".strip()[:2000]
+        limit = {"limit": self.seconds} if outcome == "time" else {}
         self.note(file=item.location[0], test=item.name, outcome=outcome, why=why, seconds=round(call.duration, 2),
-                  **kernels.spent)
+                  **limit, **kernels.spent)
 
 
 def pytest_configure(config):
