@@ -77,7 +77,8 @@ class Variant:
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{o.name}={o.layout!r}" for o in self.operands)
-        params = ", ".join(f"{k}={v}" for k, v in self.params.items() if v is not None)
+        usual = {p.name: repr(p.default) for p in self.row.params}
+        params = ", ".join(f"{k}={getattr(v, 'name', v)}" for k, v in self.params.items() if repr(v) != usual.get(k))
         return f"{self.name}({shapes}{', ' if params else ''}{params})"
 
 

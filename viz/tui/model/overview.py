@@ -7,6 +7,7 @@ from simcore.timeline import ENGINES
 from simcore.viz import format as fmt
 from simcore.viz import palette
 from simcore.viz.tui.model.facts import Line
+from simcore.viz.tui.model.facts import line as line_of
 from simcore.viz.tui.model.view import View
 
 
@@ -41,7 +42,7 @@ def overview(view: View) -> list[Line]:
             for cause, idle in list(_stalls(s, name).items())[:3]:
                 line.append((f"{palette.CAUSES[cause].symbol} {cause} {fmt.time(idle)}  ", f"cause:{cause}"))
             lines.append(line)
-    lines += [[(f"{view.runs.title(i)} {s.caveat}".lstrip(), "warn")] for i, s in enumerate(sums) if s.caveat]
+    lines += [line_of(f"{view.runs.title(i)} note".lstrip(), (s.caveat, "warn")) for i, s in enumerate(sums) if s.caveat]
     return lines
 
 
