@@ -78,7 +78,9 @@ class Explanation(Tabled):
             tuple(
                 (place(site), format.time(ps), format.percent(ps / self.span_ps if self.span_ps else None), text)
                 for site, ps, text in self.critical_lines
-            ),
+            )
+            if any(site for site, *_ in self.critical_lines)
+            else (),
             (1, 2),
         )
         stalls = Table(

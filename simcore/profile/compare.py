@@ -148,7 +148,7 @@ class Comparison(Tabled):
             rows.append((f"{o.engine} {o.opcode}", *(format.number(n) for n in o.instructions),
                          *(format.time(ps) for ps in o.time_ps), format.number(o.matched),
                          *(format.time(ps) for ps in each), _error(*o.matched_time_ps)))
-        return Table("Opcodes (each: mean of the matched ones)",
+        return Table("Opcodes (time: durations added up, overlapping ones too; each: mean of the matched ones)",
                      ("", "a", "b", "time a", "time b", "matched", "each a", "each b", "b to a"), tuple(rows),
                      (1, 2, 3, 4, 5, 6, 7, 8))
 

@@ -68,6 +68,7 @@ async function start() {
   const view = new TimelineView(data);
   drawExplain(data, view); drawRoofline(data); drawSource(data, view);
   $("theme").onclick = () => { root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark"; view.draw(); };
+  for (const link of document.querySelectorAll("nav a")) link.hidden = $(link.hash.slice(1)).hidden;
   $("status").hidden = true;
   window.report = { data, view };
   root.dataset.ready = "yes";
