@@ -19,4 +19,8 @@ def paused() -> Iterator[None]:
         yield
     finally:
         if enabled:
+            if not gc.get_freeze_count():
+                # all objects are old now, without a look at them: the next collection would look at all that are young
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

@@ -182,6 +182,7 @@ def access_pattern(t: Tensor, pattern, offset, scalar_offset, vector_offset, ind
     low, high = view.extent
     # kernels make such patterns and do not use them
     if not (start + low >= 0 and start + high <= size) and view.size:
+        view = layout(counts, steps, dt, t.buffer, "outside")
         return Tensor(storage, view, 0, Outside(f"access pattern {[list(p) for p in pattern]} at offset {start} "
                                                 f"leaves {t!r}, whose storage has {size} elements"))
     return Tensor(storage, view, start)

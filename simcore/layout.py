@@ -68,7 +68,8 @@ def to_buffer(spec) -> MemoryRegion:
 class Layout:
     """Shape, strides (in elements), dtype and memory of a view.  Interned by `layout()`; compare with `is`.
 
-    indirect  None, or what makes the addresses run-time values: "scalar" (one dynamic start) or "vector" (one per row)
+    indirect  None, or what makes the addresses run-time values: "scalar" (one dynamic start) or "vector" (one per row);
+              "outside": a view that leaves its storage, of which no instruction exists
     """
 
     __slots__ = ("shape", "strides", "dtype", "buffer", "indirect", "id", "getitem", "__dict__")

@@ -28,8 +28,10 @@ class Storage:
     entry         where there is data: the trace's entry for this storage, so that the data go with the last view of it
     """
 
-    __slots__ = ("id", "given_name", "shape", "dtype", "buffer", "data", "address", "site", "kind", "core", "born",
-                 "regions", "started", "tag", "entry")
+    data: np.ndarray | None = None
+    started: dict | None = None         # PSUM: which regions hold a started accumulation
+    tag = None                          # what the older dialect remembers of a PSUM tile
+    entry: Storage | None = None
 
     def __init__(self, id, name, shape, dtype, buffer, address=None, site=None, kind="tile", core=0, born=0):
         self.id = id
@@ -42,11 +44,6 @@ class Storage:
         self.kind = kind
         self.core = core
         self.born = born
-        self.data = None
-        self.regions: dict = {}
-        self.started: dict | None = None    # PSUM: which regions hold a started accumulation
-        self.tag = None                     # what the older dialect remembers of a PSUM tile
-        self.entry: Storage | None = None
 
     def recorded(self) -> Storage:
         """What a trace keeps of it: everything but the memory."""
@@ -112,14 +109,13 @@ class DynamicSlice:
 class Tensor:
     """A view of a storage (the vendor's NkiTensor).  Views share memory: writing through one is visible in all."""
 
-    __slots__ = ("storage", "layout", "offset", "index", "_region")
+    __slots__ = ("storage", "layout", "offset", "index")
 
     def __init__(self, storage: Storage, view: Layout, offset: int = 0, index=None):
         self.storage = storage
         self.layout = view
         self.offset = offset
         self.index = index          # run-time addresses of an indirect view: see Indirect
-        self._region = None
 
     # ------------------------------------------------------------------------------ what it looks like
 

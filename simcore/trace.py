@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simcore.errors import KernelError
 from simcore.layout import LAYOUTS, Layout, MemoryRegion
-from simcore.tensor import Storage
+from simcore.ordering import first_seen
+from simcore.tensor import Storage, Tensor
 from simcore.timeline import Site
 
 if TYPE_CHECKING:
@@ -39,9 +39,10 @@ class Variant:
               order
     params    every other argument by name (operators, immediates, engine, flags)
     indexed   how many operands, at the end, are tiles that hold run-time addresses of others (named "dst.index")
+    pick      while recording: the operands among the arguments of a call
     """
 
-    __slots__ = ("row", "index", "operands", "params", "present", "engine", "indexed", "_named", "__dict__")
+    __slots__ = ("row", "index", "operands", "params", "present", "engine", "indexed", "pick", "_named", "__dict__")
     engine: Any
     resets_psum: tuple[int, ...]
 
@@ -169,21 +170,24 @@ class Trace:
 
 
 class Recorder:
-    """Collects a Trace while a kernel runs.  One per launch; `core` is the program running now."""
+    """Collects a Trace while a kernel runs.  One per launch.
+
+    core    the core of the program running now
+    site    the line that instructions belong to; None: the line of the kernel that calls
+    access  the views touched since the last `compact`
+    """
 
     def __init__(self, target: str, *, values: bool):
         self.target = target
         self.values = values
-        self.core = 0
+        self.site: int | None = None
         self.variants: dict[Any, Variant] = {}
         self.variant_list: list[Variant] = []
         self.variant_col: list[int] = []
         self.site_col: list[int] = []
-        self.core_col: list[int] = []
-        self.access: list[int] = []
-        self.region_storage: list[int] = []
-        self.region_layout: list[int] = []
-        self.region_offset: list[int] = []
+        self._cores = [(0, 0)]                    # (first instruction, core): who runs from there on
+        self.access: list[Tensor] = []
+        self._views: list[tuple[np.ndarray, ...]] = []      # of earlier ones: storage, layout, offset
         self.storages: list[Storage] = []
         self.sites: list[Site] = []
         self.order: list[tuple[int, int]] = []
@@ -203,41 +207,59 @@ class Recorder:
     def __len__(self) -> int:
         return len(self.variant_col)
 
+    @property
+    def core(self) -> int:
+        return self._cores[-1][1]
+
+    @core.setter
+    def core(self, core: int) -> None:
+        if core != self.core:
+            self._cores.append((len(self), core))
+
+    def of_core(self, core: int, first: int = 0) -> list[int]:
+        """The instructions of a core, from number `first` on."""
+        out: list[int] = []
+        end = len(self)
+        for start, who in reversed(self._cores):
+            if who == core:
+                out[:0] = range(max(start, first), end)
+            if start <= first:
+                break
+            end = start
+        return out
+
     def new_storage(self, name, shape, dtype, buffer: MemoryRegion, *, address=None, site=None, kind="tile") -> Storage:
         storage = Storage(len(self.storages), name, shape, dtype, buffer, address, site, kind, self.core,
                           len(self.variant_col))
         self.storages.append(storage.recorded() if self.values else storage)
         return storage
 
-    def region(self, t) -> int:
-        """The number of a view's region; the view remembers it."""
-        if t.index is not None and t.index.fatal:
-            raise KernelError(t.index.fatal)
-        storage = t.storage
-        key = (t.layout, t.offset)
-        found = storage.regions.get(key)
-        if found is None:
-            found = storage.regions[key] = len(self.region_storage)
-            self.region_storage.append(storage.id)
-            self.region_layout.append(t.layout.id)
-            self.region_offset.append(t.offset)
-        t._region = found
-        return found
+    def compact(self) -> None:
+        """Keep of the views touched what a trace needs: a kernel makes millions of them."""
+        views, n = self.access, len(self.access)
+        self._views.append((np.fromiter([t.storage.id for t in views], np.int32, n),
+                            np.fromiter([t.layout.id for t in views], np.int32, n),
+                            np.fromiter([t.offset for t in views], np.int64, n)))
+        views.clear()
 
     def trace(self, name: str, *, outputs, sources, cores, info) -> Trace:
         arity = np.fromiter((len(v.operands) for v in self.variant_list), np.int64, len(self.variant_list))
-        variant = np.asarray(self.variant_col, np.int32)
+        variant = np.array(self.variant_col, np.int32)
         start = np.zeros(len(variant) + 1, np.int64)
         np.cumsum(arity[variant], out=start[1:])
+        self.compact()
+        storage, view, offset = map(np.concatenate, zip(*self._views, strict=True))
+        access, first = first_seen(storage, view, offset)
         # layouts are interned for the process; a trace keeps the ones it uses
-        used, layout_index = np.unique(np.asarray(self.region_layout, np.int64), return_inverse=True)
+        used, layout_index = np.unique(view[first], return_inverse=True)
+        begins, core = np.array(self._cores).T
         return Trace(
             name=name, target=self.target, variants=self.variant_list, variant=variant,
-            site=np.asarray(self.site_col, np.int32), core=np.asarray(self.core_col or np.zeros(len(variant)), np.int8),
-            access=np.asarray(self.access, np.int32), access_start=start,
-            region_storage=np.asarray(self.region_storage, np.int32),
-            region_layout=layout_index.astype(np.int32).reshape(-1),
-            region_offset=np.asarray(self.region_offset, np.int64), layouts=[LAYOUTS[i] for i in used],
+            site=np.array(self.site_col, np.int32),
+            core=np.repeat(core.astype(np.int8), np.diff(begins, append=len(variant))),
+            access=access.astype(np.int32), access_start=start, region_storage=storage[first],
+            region_layout=layout_index.astype(np.int32), region_offset=offset[first],
+            layouts=[LAYOUTS[i] for i in used],
             storages=self.storages,
             sites=self.sites, order=np.asarray(self.order, np.int64).reshape(-1, 2), sources=sources,
             labels=self.labels,

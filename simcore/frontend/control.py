@@ -123,7 +123,7 @@ def no_reorder():
     try:
         yield
     finally:
-        own = [i for i in range(first, len(rec)) if rec.core_col[i] == core]
+        own = rec.of_core(core, first)
         rec.order.extend(zip(own, own[1:], strict=False))
 
 

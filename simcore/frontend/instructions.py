@@ -10,7 +10,9 @@ from __future__ import annotations
 import inspect
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import itemgetter
 
 import numpy as np
 
@@ -48,19 +50,16 @@ def emit(rec: Recorder, v: Variant, args: tuple, name) -> NkiInstruction:
     """Record one instruction of a known variant and, where values are wanted, compute it."""
     number = len(rec.variant_col)
     rec.variant_col.append(v.index)
-    frame = _getframe(2)
-    found = _sites.get((id(frame.f_code) << 20) | frame.f_lasti, -1)
-    rec.site_col.append(found if found >= 0 else state.site(rec, 3))
-    rec.core_col.append(rec.core)
-    access = rec.access
-    for i in v.present:
-        t = args[i]
-        region = t._region
-        access.append(rec.region(t) if region is None else region)
-    if v.row.many is not None:
-        access.extend([rec.region(t) for t in args[v.row.many]])
-    if v.indexed:
-        access.extend(_index_regions(rec, v, args))
+    site = rec.site
+    if site is None:
+        frame = _getframe(2)
+        site = _sites.get((id(frame.f_code) << 20) | frame.f_lasti, -1)
+        if site < 0:
+            site = state.site(rec, 3)
+    rec.site_col.append(site)
+    rec.access += v.pick(args)
+    if not number & 0x7FFF:
+        rec.compact()
     if name is not None:
         rec.labels[number] = name
     if v.resets_psum:
@@ -71,10 +70,21 @@ def emit(rec: Recorder, v: Variant, args: tuple, name) -> NkiInstruction:
     return NkiInstruction(number)
 
 
-def _index_regions(rec: Recorder, v: Variant, args: tuple) -> list[int]:
-    """Regions of the tiles that hold run-time addresses, as many as the variant has operands for."""
-    found = [rec.region(tile) for t in _tensors(v, args) for tile in _addresses(t)][:v.indexed]
-    return found + [found[-1] if found else rec.region(args[v.present[0]])] * (v.indexed - len(found))
+def _picker(v: Variant) -> Callable[[tuple], Sequence[Tensor]]:
+    """v.pick: in C where the operands are arguments themselves."""
+    present = v.present
+    if v.indexed or v.row.many is not None:
+        return partial(_operands, v)
+    if present == tuple(range(len(present))):
+        return itemgetter(slice(len(present)))
+    return itemgetter(*present) if len(present) > 1 else itemgetter(slice(present[0], present[0] + 1))
+
+
+def _operands(v: Variant, args: tuple) -> list[Tensor]:
+    """Tensors, members of lists, and the tiles of run-time addresses, as many as the variant has operands for."""
+    tensors = _tensors(v, args)
+    found = [tile for t in tensors for tile in _addresses(t)][:v.indexed]
+    return tensors + found + [found[-1] if found else tensors[0]] * (v.indexed - len(found))
 
 
 def _tensors(v: Variant, args: tuple) -> list[Tensor]:
@@ -111,7 +121,11 @@ def _new_variant(rec: Recorder, row: Row, args: tuple, key) -> Variant:
     index = [Operand(f"{o.name}.index", "r", tile.layout) for o, t in zip(plain, tensors, strict=True)
              for tile in _addresses(t)]
     v = Variant(row, len(rec.variant_list), (*plain, *index), params, tuple(present))
+    for t in tensors:
+        if t.index is not None and t.index.fatal:
+            raise KernelError(t.index.fatal)
     v.indexed = len(index)
+    v.pick = _picker(v)
     v.engine = choose_engine(v)
     for check in row.check_fns:
         check(v)

@@ -127,18 +127,18 @@ def wait(result: Result) -> Result:
 class at_site:
     """Instructions recorded inside belong to a line of the kernel noted earlier."""
 
-    __slots__ = ("site", "first", "rec")
+    __slots__ = ("site", "before", "rec")
 
     def __init__(self, site: int):
         self.site = site
 
     def __enter__(self):
-        self.rec = state.recorder
-        self.first = len(self.rec.site_col)
+        rec = self.rec = state.recorder
+        self.before = rec.site
+        if self.before is None:
+            rec.site = self.site
 
     def __exit__(self, kind, error, tb):
-        column, site = self.rec.site_col, self.site
-        for i in range(self.first, len(column)):
-            column[i] = site
-        if isinstance(error, KernelError) and 0 <= site < len(self.rec.sites):
-            error.site = self.rec.sites[site]
+        self.rec.site = self.before
+        if error is not None and isinstance(error, KernelError) and 0 <= self.site < len(self.rec.sites):
+            error.site = self.rec.sites[self.site]
