@@ -25,9 +25,8 @@ class MemoryRegion(Enum):
     private_hbm = "private_hbm"
     shared_hbm = "shared_hbm"
 
-    @property
-    def on_chip(self) -> bool:
-        return self in _ON_CHIP
+    def __init__(self, name: str):
+        self.on_chip = name in ("sbuf", "psum")
 
     def view(self, dtype, shape):
         """A new tensor in this memory: `sbuf.view(dtype, shape)`, as kernels of the first releases allocate."""
@@ -48,7 +47,6 @@ class MemoryRegion(Enum):
 
 sbuf, psum = MemoryRegion.sbuf, MemoryRegion.psum
 private_hbm, shared_hbm = MemoryRegion.private_hbm, MemoryRegion.shared_hbm
-_ON_CHIP = {sbuf, psum}
 
 
 def to_buffer(spec) -> MemoryRegion:

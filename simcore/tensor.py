@@ -8,7 +8,6 @@ so the partition stride is the storage's free size.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -95,15 +94,23 @@ class Storage:
         return np.ndarray(view.shape, dtype.np, self.data, offset * dtype.itemsize, view.byte_strides)
 
 
-@dataclass(frozen=True)
 class DynamicSlice:
     """`nl.ds(start, size)`: size elements from a start that may be a register."""
 
-    start: object
-    size: int
+    __slots__ = ("start", "size")
 
-    def __post_init__(self):
-        object.__setattr__(self, "size", int(self.size))
+    def __init__(self, start, size):
+        self.start = start
+        self.size = size if size.__class__ is int else int(size)
+
+    def __eq__(self, other):
+        return other.__class__ is DynamicSlice and (self.start, self.size) == (other.start, other.size)
+
+    def __hash__(self):
+        return hash((self.start, self.size))
+
+    def __repr__(self) -> str:
+        return f"DynamicSlice(start={self.start!r}, size={self.size!r})"
 
 
 class Tensor:

@@ -332,7 +332,7 @@ def allocate(shape, dtype, buffer, *, name=None, address=None, what="nl.ndarray"
             _known_tiles[(shape, dtype, buffer)] = view
         except TypeError:
             pass
-    site = state.site(rec, 2)
+    site = rec.site if rec.site is not None else state.site(rec, 2)
     programs = rec.programs
     if view.buffer is shared_hbm and programs is not None and len(programs.programs) > 1:
         # the n-th shared tensor of every program is one tensor

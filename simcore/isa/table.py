@@ -198,7 +198,13 @@ def require(condition: bool, message: str) -> None:
         raise NkiValidationError(message)
 
 
-class ReduceCmd(Enum):
+class Choice(Enum):
+    """An argument of few values.  Each instruction looks it up, and Enum's own hash is a function in Python."""
+
+    __hash__ = object.__hash__
+
+
+class ReduceCmd(Choice):
     """`nisa.reduce_cmd`: what an accumulator register does."""
 
     idle = 0
@@ -208,7 +214,7 @@ class ReduceCmd(Enum):
     load_reduce = 4
 
 
-class DgeMode(Enum):
+class DgeMode(Choice):
     """`nisa.dge_mode`: who generates the descriptors of a DMA."""
 
     unknown = 0
@@ -217,14 +223,14 @@ class DgeMode(Enum):
     none = 3
 
 
-class OobMode(Enum):
+class OobMode(Choice):
     """`nisa.oob_mode`: what an indirect access outside the tensor does."""
 
     error = 0
     skip = 1
 
 
-class MatmulPerfMode(Enum):
+class MatmulPerfMode(Choice):
     """`nisa.matmul_perf_mode`."""
 
     none = "none"
@@ -233,7 +239,7 @@ class MatmulPerfMode(Enum):
     double_pixel = "double_pixel"
 
 
-class DmaEngine(Enum):
+class DmaEngine(Choice):
     """`nisa.dma_engine`: which DMA carries a sendrecv."""
 
     dma = 1

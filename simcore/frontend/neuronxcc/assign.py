@@ -8,7 +8,7 @@ import numpy as np
 
 from simcore.errors import KernelError
 from simcore.frontend import state
-from simcore.frontend.neuronxcc import calls, results
+from simcore.frontend.neuronxcc import calls, functions, memory, nki, results
 from simcore.frontend.neuronxcc.index import Index
 from simcore.frontend.neuronxcc.results import Result, flush
 from simcore.frontend.neuronxcc.tile import Tile, as_tile
@@ -36,9 +36,7 @@ def assign(region: Tile, value) -> None:
     elif isinstance(value, bool | int | float | np.number | np.bool_):
         fill(region, value)
     elif isinstance(value, Index):
-        from simcore.frontend.neuronxcc.nki.isa import iota
-
-        assign(region, iota(value, dtype=region.form.dtype))
+        assign(region, nki.isa.iota(value, dtype=region.form.dtype))
     else:
         raise KernelError(f"a {type(value).__name__} cannot be stored into a tile; use a tile or a number",
                           site=state.user_site(2))
@@ -47,7 +45,7 @@ def assign(region: Tile, value) -> None:
 def _takes(region: Tile, value: Result) -> bool:
     if region.form.buffer not in value.targets or region.dynamic is not None:
         return False
-    if region.shape == value.shape:
+    if region.form.shape == value.form.shape:
         return True
     if value.mask is not None or region.size != value.size:
         return False
@@ -62,9 +60,7 @@ def fill(region: Tile, value) -> None:
     if region.form.buffer.on_chip:
         calls.call("memset", region, {}, {"value": value})
         return
-    from simcore.frontend.neuronxcc.memory import store
-
-    store(region, value)
+    memory.store(region, value)
 
 
 def copy_into(region: Tile, value: Tile, mask=None) -> None:
@@ -82,19 +78,21 @@ def copy_into(region: Tile, value: Tile, mask=None) -> None:
         else:
             calls.call("tensor_copy", where.clip(region), {"src": where.clip(value)}, {}, keep=where.keep)
         return
-    from simcore.frontend.neuronxcc.memory import move
-
-    move(region, value, mask)
+    memory.move(region, value, mask)
 
 
 def accumulate(region: Tile, value) -> Tile:
     """`region += value`: a waiting matmul accumulates in PSUM, anything else is added."""
     if isinstance(value, Result) and not value.ready and value.kind == "matmul" and region.form.buffer is psum \
             and region.size == value.size and region.dynamic is None and region.form.dtype.is_float:
-        value.accumulate = True
-        value.write_into(region)
+        value.write_into(region, accumulate=True)
         return region
-    from simcore.frontend.neuronxcc import functions
-
     assign(region, functions.add(region, value, dtype=region.form.dtype))
     return region
+
+
+def set_item(self: Tile, key, value) -> None:
+    assign(self[key], value)
+
+
+Tile.__setitem__, Tile.__iadd__ = set_item, accumulate      # type: ignore[method-assign]

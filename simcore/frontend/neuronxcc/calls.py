@@ -170,29 +170,28 @@ def call(name: str, dst: Tile, operands: dict, params: dict, *, keep: np.ndarray
     """
     if not dst.form.size:
         return
-    args = {}
+    args = params.copy()
     for k, v in operands.items():
         if isinstance(v, Tile):
-            storage = v.storage
+            storage = v._storage if v.__class__ is Tile else v.storage
             if storage.tag is not None:
                 before_write(v) if k in writes else before_read(v)
-            args[k] = v.tensor()
-        else:
-            args[k] = v
-    storage = dst.storage
+            v = v.tensor() if v._tensor is None else v._tensor
+        args[k] = v
+    storage = dst._storage if dst.__class__ is Tile else dst.storage
     if storage in results.aliases:
         results.before_change(storage)
     if storage.tag is not None and params.get("accumulate", False) is False:
         before_read(dst) if reads_dst or keep is not None else before_write(dst)
-    target = dst.tensor()
+    target = dst.tensor() if dst._tensor is None else dst._tensor
     rec = state.recorder
     if keep is None or not rec.values:
-        getattr(nisa, name)(dst=target, **args, **params)
+        getattr(nisa, name)(dst=target, **args)
     else:
         order = dst.form.core[1]
         keep = (keep.transpose(order) if len(order) == keep.ndim else keep).reshape(target.shape)
         before = target.read().copy()
-        getattr(nisa, name)(dst=target, **args, **params)
+        getattr(nisa, name)(dst=target, **args)
         target.write(np.where(keep, target.read(), before))
     if dst.form.buffer is psum:
         after_write(dst, name)
@@ -207,11 +206,13 @@ def result(name: str, shape, dtype, operands: dict, params: dict, mask=None, *, 
               grid
     """
     rec = state.recorder
-    where = resolve(mask, shape if grid is None else grid)
     site = state.site(rec, 3)
-    for v in operands.values():
-        if isinstance(v, Result) and not v.ready:
-            flush()
+    if results.pending:
+        flush()
+    if mask is None:
+        where = None
+    else:
+        where = resolve(mask, shape if grid is None else grid)
 
     def emit(dst: Tile) -> None:
         if where is None:
@@ -297,7 +298,7 @@ def now(name: str, dst: Tile, operands: dict, params: dict, mask=None, *, grid=N
 
 def operand(value, what: str) -> Tile:
     """A tensor argument as a tile; NumPy arrays and numbers are refused with a sentence."""
-    if isinstance(value, Tile):
+    if value.__class__ is Tile or isinstance(value, Tile):
         return value
     if isinstance(value, Tensor):
         return as_tile(value)

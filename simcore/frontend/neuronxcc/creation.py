@@ -12,7 +12,7 @@ from simcore.frontend.neuronxcc.index import Index
 from simcore.frontend.neuronxcc.loops import LoopIndex
 from simcore.frontend.neuronxcc.placement import Placement
 from simcore.frontend.neuronxcc.results import Result, at_site, flush
-from simcore.frontend.neuronxcc.stored import fresh_strides, new_storage
+from simcore.frontend.neuronxcc.stored import fresh_form, fresh_strides, new_storage
 from simcore.frontend.neuronxcc.tile import Tile
 from simcore.layout import MemoryRegion, private_hbm, psum, sbuf, to_buffer
 
@@ -34,9 +34,16 @@ class ParDimMaker:
 def split(shape) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     """(block dimensions, the tile's own dimensions, place of the partition in the whole shape)."""
     shape = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
-    par = next((k for k, n in enumerate(shape) if isinstance(n, ParDim)), 0)
-    sizes = tuple(int(n) for n in shape)
-    return sizes[:par], sizes[par:], par
+    classes = tuple([n.__class__ for n in shape])       # ParDim(4) equals 4
+    found = _splits.get((shape, classes))
+    if found is None:
+        par = next((k for k, n in enumerate(shape) if isinstance(n, ParDim)), 0)
+        sizes = tuple(int(n) for n in shape)
+        found = _splits[shape, classes] = sizes[:par], sizes[par:], par
+    return found
+
+
+_splits: dict = {}
 
 
 def ndarray(shape, dtype, buffer=None, name=None, fill=None) -> Tile:
@@ -45,7 +52,7 @@ def ndarray(shape, dtype, buffer=None, name=None, fill=None) -> Tile:
     where = placement.buffer if placement else to_buffer(buffer)
     dt = to_dtype(dtype)
     site = state.site(state.current("nl.ndarray"), 3)
-    blocks, own, par = split(shape)
+    blocks, own, _ = split(shape)
     if not where.on_chip:
         whole = (*blocks, *own)
         t = Tile(new_storage(whole, dt, where, name=name),
@@ -62,8 +69,9 @@ def ndarray(shape, dtype, buffer=None, name=None, fill=None) -> Tile:
 def one_tile(own, dt: DType, where: MemoryRegion, site: int, name, address, fill) -> Tile:
     with at_site(site):
         storage = new_storage(own, dt, where, name=name, address=address)
-        storage.note(site=site)
-        t = Tile(storage, form(own, fresh_strides(own, 0), tuple(k == 0 for k in range(len(own))), dt, where))
+        if storage.site != site:
+            storage.note(site=site)
+        t = Tile(storage, fresh_form(own, 0, dt, where))
         if fill is not None:
             # zeros that matmuls accumulate on are never written: see calls.PsumState
             if where is psum and fill == 0:
@@ -93,8 +101,7 @@ class Blocks(Tile):
     def __init__(self, blocks, own, dt, where, site, label, placement, fill):
         shape = (*blocks, *own)
         par = len(blocks)
-        super().__init__(None, form(shape, fresh_strides(shape, par), tuple(k == par for k in range(len(shape))), dt,
-                                    where))
+        super().__init__(None, fresh_form(shape, par, dt, where))
         self.blocks, self.own, self.site = blocks, own, site
         self.label, self.placement, self.fill = label, placement, fill
         self.parts: dict[tuple[int, ...], Tile] = {}

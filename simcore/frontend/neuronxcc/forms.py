@@ -146,10 +146,10 @@ def frozen(key: tuple):
     out = []
     for k in key:
         cls = k.__class__
-        if cls is int or cls is LoopIndex or k is None or k is Ellipsis:
-            out.append(k)
-        elif cls is slice:
+        if cls is slice:
             out.append((k.start, k.stop, k.step))
+        elif cls is int or cls is LoopIndex or k is None or k is Ellipsis:
+            out.append(k)
         elif cls is Index:
             if k.table is not None:
                 return None

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from simcore.dtypes import to_dtype
+from simcore.frontend.neuronxcc import nki
 from simcore.frontend.neuronxcc.calls import maybe, operand, result, result_dtype
 from simcore.frontend.neuronxcc.index import Index
 from simcore.frontend.neuronxcc.memory import copy, in_sbuf
@@ -23,9 +24,7 @@ def _on_chip(x):
 
 
 def _index_tile(x):
-    from simcore.frontend.neuronxcc.nki.isa import iota
-
-    return iota(x, dtype="int32") if isinstance(x, Index) else x
+    return nki.isa.iota(x, dtype="int32") if isinstance(x, Index) else x
 
 
 def _binary(op: Operator):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simcore.frontend.neuronxcc import calls
+from simcore.frontend.neuronxcc import calls, nki
 from simcore.frontend.neuronxcc.calls import operand, result, result_dtype
 from simcore.frontend.neuronxcc.index import Predicate
 from simcore.frontend.neuronxcc.results import flush
@@ -21,7 +21,7 @@ def load(src, *, mask=None, dtype=None, **kwargs):
         src = src[:, None]
         if isinstance(mask, Predicate) and mask.ndim == 1:
             mask = _deeper(mask)
-    params = _out_of_bounds(kwargs)
+    params = _out_of_bounds(kwargs) if kwargs else {}
     if src.buffer.on_chip:
         return result("tensor_copy", src.shape, result_dtype(dtype, src), {"src": src}, {}, mask, par=src.form.par_axis)
     return result("dma_copy", src.shape, result_dtype(dtype, src), {"src": src}, params, mask, targets=(sbuf,))
@@ -128,15 +128,12 @@ def cast(src, dtype, **kwargs):
 
 def transpose(x, *, dtype=None, mask=None, **kwargs):
     """The 2-D transpose, through the Tensor engine."""
-    from simcore.frontend.neuronxcc.nki.isa import nc_transpose
-
-    return nc_transpose(x, mask=mask, dtype=dtype)
+    return nki.isa.nc_transpose(x, mask=mask, dtype=dtype)
 
 
 def matmul(x, y, *, transpose_x=False, mask=None, **kwargs):
     """x @ y (x.T @ y with transpose_x) in PSUM; x is transposed first where the Tensor engine needs that."""
-    from simcore.frontend.neuronxcc.nki import isa
-
+    isa = nki.isa
     x, y = operand(x, "x"), operand(y, "y")
     if not transpose_x:
         x = isa.tensor_copy(isa.nc_transpose(x, engine=isa.tensor_engine))
@@ -147,6 +144,4 @@ def matmul(x, y, *, transpose_x=False, mask=None, **kwargs):
 
 
 def in_sbuf(t: Tile) -> Tile:
-    from simcore.frontend.neuronxcc.nki.isa import tensor_copy
-
-    return t if t.buffer is sbuf else load(t) if not t.buffer.on_chip else tensor_copy(t)
+    return t if t.buffer is sbuf else load(t) if not t.buffer.on_chip else nki.isa.tensor_copy(t)

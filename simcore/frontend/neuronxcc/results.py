@@ -10,11 +10,11 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 
-from simcore.dtypes import DType
+from simcore.dtypes import DType, bfloat16
 from simcore.errors import KernelError
 from simcore.frontend import state
 from simcore.frontend.neuronxcc.forms import form
-from simcore.frontend.neuronxcc.stored import fresh_strides, new_storage, stored_dtype
+from simcore.frontend.neuronxcc.stored import fresh_form, fresh_strides, new_storage, stored_dtype
 from simcore.frontend.neuronxcc.tile import Tile
 from simcore.layout import MemoryRegion
 from simcore.tensor import Storage
@@ -27,17 +27,17 @@ class Result(Tile):
     kind says what else the destination may do with it ("matmul": accumulate in PSUM).
     """
 
-    __slots__ = ("emit", "ready", "site", "kind", "targets", "accumulate", "late")
+    __slots__ = ("emit", "ready", "site", "kind", "targets", "late")
 
     def __init__(self, shape, dtype: DType, buffer: MemoryRegion, emit: Callable[[Tile], None], *, site: int,
                  kind: str = "", par: int = 0, targets=(), mask=None):
-        shape = tuple(shape)
-        flags = tuple(k == par for k in range(len(shape)))
-        super().__init__(None, form(shape, fresh_strides(shape, par), flags, stored_dtype(dtype, buffer), buffer))
+        if dtype is bfloat16:
+            dtype = stored_dtype(dtype, buffer)
+        self._storage = self._tensor = self.dynamic = self.late = None
+        self.offset = 0
+        self.form = fresh_form(tuple(shape), par, dtype, buffer)
         self.emit, self.ready, self.site, self.kind, self.mask = emit, False, site, kind, mask
         self.targets = targets or (buffer,)
-        self.accumulate = None
-        self.late: Tile | None = None
 
     @property
     def storage(self) -> Storage:
@@ -77,25 +77,42 @@ class Result(Tile):
             flush()
         return Tile.__getitem__(self, key)
 
-    def write_into(self, region: Tile) -> None:
-        """Record with `region` as the destination; from now on the result is that region."""
-        self.ready = True
+    def write_into(self, region: Tile, accumulate: bool = False) -> None:
+        """Record with `region` as the destination (added to what it holds); from now on the result is that region."""
+        emit, self.emit, self.ready = self.emit, _recorded, True
         pending.clear()
-        with at_site(self.site):
-            self.emit(region)
+        rec, site = state.recorder, self.site
+        outer = rec.site
+        if outer is None:
+            rec.site = site
+        try:
+            if accumulate:
+                emit(region, True)
+            else:
+                emit(region)
+        except KernelError as e:
+            e.site = rec.sites[site] if site >= 0 else e.site
+            raise
+        finally:
+            rec.site = outer
         self._storage, self.form, self.offset, self.dynamic = region.storage, region.form, region.offset, region.dynamic
         self._tensor = None
 
     def settle(self) -> None:
         """Record into a tile of its own."""
-        self.ready = True
+        emit, self.emit, self.ready = self.emit, _recorded, True
         f = self.form
         with at_site(self.site):
             storage = new_storage(f.shape, f.dtype, f.buffer, f.par_axis)
             if self.mask is not None and storage.data is not None:
                 storage.data[:] = 0        # what a mask leaves out is undefined; zeros are the kindest reading
             self._storage = storage
-            self.emit(Tile(storage, f))
+            emit(Tile(storage, f))
+
+
+def _recorded(*args) -> None:
+    """The `emit` of a result that is recorded: what the instruction needed may go."""
+    raise AssertionError("an instruction is recorded once")
 
 
 pending: list[Result] = []
@@ -119,7 +136,8 @@ def flush() -> None:
 
 
 def wait(result: Result) -> Result:
-    flush()
+    if pending:
+        flush()
     pending.append(result)
     return result
 

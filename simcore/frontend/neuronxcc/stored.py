@@ -8,6 +8,7 @@ import numpy as np
 
 from simcore.dtypes import DType, bfloat16, to_dtype
 from simcore.frontend import launch
+from simcore.frontend.neuronxcc.forms import Form, form
 from simcore.layout import MemoryRegion, row_major
 from simcore.tensor import Storage
 
@@ -32,6 +33,19 @@ def stored_dtype(dt: DType, where: MemoryRegion) -> DType:
     return wide_bfloat16() if dt is bfloat16 and where.on_chip and os.environ.get("NKI_PRECISE_FP") == "0" else dt
 
 
+_fresh: dict = {}
+
+
+def fresh_form(shape: tuple[int, ...], par: int, dtype: DType, buffer: MemoryRegion) -> Form:
+    """What a new tensor looks like: dimension `par` on partitions on chip."""
+    key = (shape, par, dtype, buffer)
+    found = _fresh.get(key)
+    if found is None:
+        flags = tuple(k == par for k in range(len(shape)))
+        found = _fresh[key] = form(shape, fresh_strides(shape, par), flags, dtype, buffer)
+    return found
+
+
 def fresh_strides(shape, par: int) -> tuple[int, ...]:
     """Strides of a new tensor: partition after partition on chip, row-major otherwise."""
     if par == 0:
@@ -45,8 +59,9 @@ def fresh_strides(shape, par: int) -> tuple[int, ...]:
 
 
 def new_storage(shape, dtype: DType, buffer: MemoryRegion, par: int = 0, *, name=None, address=None) -> Storage:
-    order = (par, *(k for k in range(len(shape)) if k != par)) if buffer.on_chip else range(len(shape))
-    core = tuple(shape[k] for k in order)
-    if buffer.on_chip and len(core) == 1:
-        core = (*core, 1)
-    return launch.allocate(core, dtype, buffer, name=name, address=address).storage
+    if buffer.on_chip:
+        if par:
+            shape = (shape[par], *shape[:par], *shape[par + 1:])
+        if len(shape) == 1:
+            shape = (*shape, 1)
+    return launch.allocate(tuple(shape), dtype, buffer, name=name, address=address).storage

@@ -8,7 +8,7 @@ import numpy as np
 
 from simcore.dtypes import to_dtype
 from simcore.errors import KernelError
-from simcore.frontend import state
+from simcore.frontend import neuronxcc, state
 from simcore.frontend.neuronxcc.forms import Form, apply, cut, expand, form, frozen, plan
 from simcore.frontend.neuronxcc.gather import Gather, Shifted
 from simcore.frontend.neuronxcc.grids import Grid
@@ -86,7 +86,7 @@ class Tile:
         """The view as the instruction table takes it.  Raises KernelError when it runs outside the tensor."""
         found = self._tensor
         if found is None:
-            storage = self.storage
+            storage = self._storage if self.__class__ is Tile else self.storage
             f = self.form
             if f.limits:
                 size, const, coefs = f.limits[0]
@@ -148,11 +148,12 @@ class Tile:
             if stored is not None:
                 f.cuts[stored] = found
         made, delta, addresses = found
+        storage = self._storage if self.__class__ is Tile else self.storage
         if addresses is not None:
-            return Tile(self.storage, made, self.offset + delta, Gather.table(addresses))
+            return Tile(storage, made, self.offset + delta, Gather.table(addresses))
         if self.dynamic is not None:
             return self._cut_dynamic(made, key)
-        return Tile(self.storage, made, self.offset + delta)
+        return Tile(storage, made, self.offset + delta)
 
     def _masked(self, mask) -> Tile:
         """`tile[i < n]`, of the first releases: the tile where the condition holds for all of it."""
@@ -318,25 +319,23 @@ class Tile:
     # ------------------------------------------------------------------------------ assignment and operators
 
     def __setitem__(self, key, value) -> None:
-        from simcore.frontend.neuronxcc.assign import assign
+        """`region[...] = value`; this and `+=` are put here by `assign`: a hot path."""
+        raise NotImplementedError
 
-        assign(self[key], value)
+    def __iadd__(self, other) -> Tile:
+        raise NotImplementedError
 
-    def __iadd__(self, other):
-        from simcore.frontend.neuronxcc.assign import accumulate
 
-        return accumulate(self, other)
+_OPERANDS = (Tile, int, float, np.number, Tensor)
 
 
 def _operator(name: str, reverse: bool = False):
     def method(self, other):
         if isinstance(other, Index) and name == "add":
             return Shifted(self, other)
-        if not isinstance(other, Tile | int | float | np.number | Tensor):
+        if not isinstance(other, _OPERANDS):
             return NotImplemented
-        from simcore.frontend.neuronxcc import functions
-
-        fn = getattr(functions, name)
+        fn = getattr(neuronxcc.functions, name)
         return fn(other, self) if reverse else fn(self, other)
 
     return method
@@ -344,10 +343,7 @@ def _operator(name: str, reverse: bool = False):
 
 def _in_place(name: str):
     def method(self, other):
-        from simcore.frontend.neuronxcc import functions
-        from simcore.frontend.neuronxcc.assign import assign
-
-        assign(self, getattr(functions, name)(self, other))
+        neuronxcc.assign.assign(self, getattr(neuronxcc.functions, name)(self, other))
         return self
 
     return method

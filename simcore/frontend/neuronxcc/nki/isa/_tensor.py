@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from simcore.dtypes import to_dtype
+from simcore.dtypes import float32
 from simcore.errors import KernelError
 from simcore.frontend import state
 from simcore.frontend.neuronxcc import calls
@@ -20,13 +20,15 @@ from simcore.layout import psum, sbuf
 def nc_matmul(stationary, moving, *, is_stationary_onezero=False, is_moving_onezero=False, is_transpose=False,
               tile_position=(), tile_size=(), perf_mode=matmul_perf_mode.none, mask=None, **kwargs):
     """A PSUM tile: stationary.T @ moving.  `psum += nc_matmul(...)` accumulates there."""
-    a, b = (in_sbuf(operand(t, what), mask) for t, what in ((stationary, "stationary"), (moving, "moving")))
-    pair = 2 if getattr(perf_mode, "name", str(perf_mode)).startswith("double_row") else 1
+    a, b = in_sbuf(operand(stationary, "stationary"), mask), in_sbuf(operand(moving, "moving"), mask)
+    pair = 1
+    if perf_mode is not matmul_perf_mode.none and getattr(perf_mode, "name", str(perf_mode)).startswith("double_row"):
+        pair = 2
     columns = math.prod(a.shape[1:]) // pair
     width = b.shape[1:] if pair == 1 else (math.prod(b.shape[1:]) // pair,)
     shape = (columns, *width)
     transposing = is_transpose is True
-    dtype = b.form.dtype if transposing and b.form.dtype.itemsize == 2 else to_dtype("float32")
+    dtype = b.form.dtype if transposing and b.form.dtype.itemsize == 2 else float32
     return _matmul(a, b, shape, dtype, mask,
                    dict(is_stationary_onezero=bool(is_stationary_onezero), is_moving_onezero=bool(is_moving_onezero),
                         is_transpose=bool(is_transpose), tile_position=tuple(tile_position), tile_size=tuple(tile_size),
@@ -41,10 +43,9 @@ def in_sbuf(t, mask):
 def _matmul(a, b, shape, dtype, mask, params):
     site = state.site(state.recorder, 3)
     flush()
-    where = _matmul_mask(mask, a, b)
-    made: list[Result] = []
+    where = None if mask is None else _matmul_mask(mask, a, b)
 
-    def emit(dst):
+    def emit(dst, accumulate=False):
         if where is False:
             return
         x, y, into = a, b, dst
@@ -53,15 +54,14 @@ def _matmul(a, b, shape, dtype, mask, params):
             x, y = x.clipped((rows, columns,
                               *((0, n) for n in x.shape[2:]))), y.clipped((rows, width, *((0, n) for n in y.shape[2:])))
             into = dst.clipped((columns, width, *((0, n) for n in dst.shape[2:])))
-        accumulate = calls.accumulates(into) if made[0].accumulate else False
-        calls.call("nc_matmul", into, {"stationary": x, "moving": y}, params | {"accumulate": accumulate})
+        params["accumulate"] = calls.accumulates(into) if accumulate else False
+        calls.call("nc_matmul", into, {"stationary": x, "moving": y}, params)
 
     carried = where
     if where:
         rows, columns, width = where
         carried = calls.Mask(tuple(shape), (columns, width, *((0, n) for n in shape[2:])), None)
-    made.append(wait(Result(shape, dtype, psum, emit, site=site, kind="matmul", targets=(psum,), mask=carried)))
-    return made[0]
+    return wait(Result(shape, dtype, psum, emit, site=site, kind="matmul", targets=(psum,), mask=carried))
 
 
 def _matmul_mask(mask, a, b):
