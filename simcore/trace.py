@@ -187,7 +187,8 @@ class Recorder:
         self.site_col: list[int] = []
         self._cores = [(0, 0)]                    # (first instruction, core): who runs from there on
         self.access: list[Tensor] = []
-        self._views: list[tuple[np.ndarray, ...]] = []      # of earlier ones: storage, layout, offset
+        self._numbers: list[int] = []             # storage, layout, offset of earlier ones
+        self._views: list[tuple[np.ndarray, ...]] = []      # the same of still earlier ones, as columns
         self.storages: list[Storage] = []
         self.sites: list[Site] = []
         self.order: list[tuple[int, int]] = []
@@ -234,13 +235,19 @@ class Recorder:
         self.storages.append(storage.recorded() if self.values else storage)
         return storage
 
+    def release(self) -> None:
+        """Let go of the views touched so far, and with them of memory; their numbers stay."""
+        numbers = self._numbers
+        for t in self.access:
+            numbers += (t.storage.id, t.layout.id, t.offset)
+        self.access.clear()
+
     def compact(self) -> None:
-        """Keep of the views touched what a trace needs: a kernel makes millions of them."""
-        views, n = self.access, len(self.access)
-        self._views.append((np.fromiter([t.storage.id for t in views], np.int32, n),
-                            np.fromiter([t.layout.id for t in views], np.int32, n),
-                            np.fromiter([t.offset for t in views], np.int64, n)))
-        views.clear()
+        """Keep of the views touched no more than a trace needs: a kernel makes millions of them."""
+        self.release()
+        storage, view, offset = np.array(self._numbers, np.int64).reshape(-1, 3).T
+        self._views.append((storage.astype(np.int32), view.astype(np.int32), offset.copy()))
+        self._numbers.clear()
 
     def trace(self, name: str, *, outputs, sources, cores, info) -> Trace:
         arity = np.fromiter((len(v.operands) for v in self.variant_list), np.int64, len(self.variant_list))

@@ -65,6 +65,7 @@ def emit(rec: Recorder, v: Variant, args: tuple, name) -> NkiInstruction:
     if v.resets_psum:
         reset_accumulation(args[v.resets_psum[0]])
     if rec.values:
+        rec.release()
         row = v.row
         row.values_fn(*[args[i] for i in row.values_args])
     return NkiInstruction(number)
