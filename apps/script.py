@@ -79,10 +79,12 @@ def run_kernel(file: Path, sources: Sources) -> list[Trace]:
 @contextlib.contextmanager
 def _captured(sources: Sources) -> Iterator[list[Trace]]:
     """While this is open, `import nki` works and each kernel launch appends its trace to the list."""
+    from simcore.apps.devices import standing_in
     from simcore.frontend import Session, activate, use_session
 
     traces: list[Trace] = []
-    with activate(), use_session(Session(chip(sources.target), sources.values, sources.lnc, traces.append)):
+    session = Session(chip(sources.target), sources.values, sources.lnc, traces.append)
+    with activate(), standing_in(), use_session(session):
         yield traces
 
 

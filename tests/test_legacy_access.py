@@ -121,3 +121,26 @@ def test_operands_with_as_many_elements_per_partition_need_not_have_the_same_sha
 
     a, b = data(128, 6, 1), data(128, 6)
     assert np.array_equal(kernel(a, b), np.maximum(a, b[:, :, None]))
+
+
+def test_a_view_with_run_time_indices_can_be_indexed_again():
+    @nki.jit
+    def kernel(x, index):
+        out = nl.ndarray((64, 4), dtype=x.dtype, buffer=nl.shared_hbm)
+        at = nl.load(index)                                     # (1, 4)
+        for k in nl.static_range(4):
+            column = x[:, at[0, k]]                             # one dimension: nl.load gives it a second
+            nl.store(out[:, k:k + 1], nl.load(column))
+        return out
+
+    @nki.jit
+    def rows(x, index):
+        out = nl.ndarray((32, 8), dtype=x.dtype, buffer=nl.shared_hbm)
+        gathered = x[nl.load(index), nl.arange(16)[None, :]]    # (64, 16)
+        nl.store(out, nl.load(gathered[16:48, 4:12]))
+        return out
+
+    x, index = data(64, 16), RNG.integers(0, 16, (1, 4)).astype(np.int32)
+    assert np.array_equal(kernel(x, index), x[:, index[0]])
+    index = RNG.integers(0, 64, (64, 1)).astype(np.int32)
+    assert np.array_equal(rows(x, index), x[index[:, 0]][16:48, 4:12])

@@ -1,4 +1,5 @@
-"""Read by every Python that `simcore exec` starts: `import nki` and `import neuronxcc` find simcore's modules.
+"""Read by every Python that `simcore exec` starts: `import nki` and `import neuronxcc` find simcore's modules, and
+`import torch_xla` finds a stand-in where the real one is not installed.
 
 Nothing is imported until one of the names is, so programs that never ask for them start as they always do.
 """
@@ -24,7 +25,19 @@ class _Names:
         return importlib.util.find_spec(name)
 
 
+class _Devices:
+    """Last on the path: stand-ins for torch_xla and torch_neuronx, where nothing else was found."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in ("torch_xla", "torch_neuronx"):
+            return None
+        from simcore.apps import devices
+
+        return devices.Finder().find_spec(name)
+
+
 sys.meta_path.insert(0, _Names())
+sys.meta_path.append(_Devices())
 
 # This file stands in front of a sitecustomize the interpreter may have of its own; that one is read too.
 _own = importlib.machinery.PathFinder.find_spec("sitecustomize",

@@ -13,6 +13,7 @@ import importlib.machinery
 import sys
 from types import ModuleType
 
+from simcore.frontend.neuronxcc import vendor
 from simcore.layout import private_hbm, psum, sbuf
 
 _HOME = "simcore.frontend."
@@ -30,6 +31,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def __init__(self):
         self.specs: dict = {}
+        self.beside: dict[str, ModuleType] = {}     # modules that are no files of simcore
 
     def find_spec(self, fullname, path=None, target=None):
         home = _home(fullname)
@@ -40,10 +42,18 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         except ModuleNotFoundError:
             found = None
         if found is None:
-            return None
+            beside = vendor.find(fullname) if fullname.startswith("neuronxcc.") else None
+            if beside is None:
+                return None
+            self.beside[fullname] = beside
+            return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
         return importlib.machinery.ModuleSpec(fullname, self, is_package=found.submodule_search_locations is not None)
 
     def create_module(self, spec):
+        if spec.name in self.beside:
+            module = self.beside.pop(spec.name)
+            self.specs[spec.name] = module.__spec__
+            return module
         module = importlib.import_module(_home(spec.name))
         self.specs[spec.name] = module.__spec__
         return module

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from simcore.addresses import RowIndex
+from simcore.errors import KernelError
 from simcore.layout import layout
 from simcore.tensor import Tensor
 
@@ -40,13 +41,14 @@ class Gather:
     parts      (tile of integers, elements per unit, size of the dimension it indexes)
     addresses  offsets from index expressions that strides cannot describe, or None
     shape      of the access; scalar: one-element indices are already in the offset
+    before     (gather, key): this is a part of that gather
     """
 
-    __slots__ = ("parts", "addresses", "shape", "scalar", "box", "order")
+    __slots__ = ("parts", "addresses", "shape", "scalar", "box", "order", "before")
 
-    def __init__(self, parts, addresses, shape, scalar=False, box=None, order=None):
+    def __init__(self, parts, addresses, shape, scalar=False, box=None, order=None, before=None):
         self.parts, self.addresses, self.shape = parts, addresses, shape
-        self.scalar, self.box, self.order = scalar, box, order
+        self.scalar, self.box, self.order, self.before = scalar, box, order, before
 
     @classmethod
     def table(cls, addresses) -> Gather:
@@ -55,10 +57,20 @@ class Gather:
     def clipped(self, box) -> Gather:
         if self.order is not None:
             raise NotImplementedError("a mask on a permuted run-time access")
-        return Gather(self.parts, self.addresses, self.shape, self.scalar, box)
+        return Gather(self.parts, self.addresses, self.shape, self.scalar, box, before=self.before)
 
     def permuted(self, order) -> Gather:
-        return Gather(self.parts, self.addresses, self.shape, self.scalar, self.box, tuple(order))
+        return Gather(self.parts, self.addresses, self.shape, self.scalar, self.box, tuple(order), self.before)
+
+    def cut(self, key: tuple, shape) -> Gather:
+        """The part that integers, slices and new axes leave, of that shape."""
+        if not self.parts and self.addresses is None:
+            return Gather((), None, shape, self.scalar)
+        if self.box is not None or self.order is not None or any(
+                not (k is None or k is Ellipsis or isinstance(k, slice | int | np.integer)) for k in key):
+            raise KernelError("a view with run-time indices can be indexed again by integers, slices and None only; "
+                              "index the tensor once with all indices")
+        return Gather(self.parts, self.addresses, shape, self.scalar, before=(self, key))
 
     def tensor(self, tile, lay) -> Tensor:
         if not self.parts and self.addresses is None:
@@ -72,6 +84,10 @@ class Gather:
 
     def offsets(self, rows) -> np.ndarray:
         """What to add to the address of each element, in the shape of the (clipped) access."""
+        if self.before is not None:
+            whole, key = self.before
+            total = whole.offsets(rows)[key].reshape(self.shape)
+            return total if self.box is None else total[tuple(slice(low, high) for low, high in self.box)]
         total = np.zeros((1,) * len(self.shape), np.int64) if self.addresses is None else self.addresses
         for t, order, shape, unit in rows:
             values = t.read().astype(np.int64)

@@ -14,6 +14,7 @@ from simcore.frontend.measured import BenchmarkResult
 from simcore.frontend.neuronxcc import results
 from simcore.frontend.neuronxcc import tile as tiles
 from simcore.frontend.neuronxcc.grid import GridDim
+from simcore.frontend.neuronxcc.vendor import ClosedKernel
 from simcore.tensor import Tensor
 
 
@@ -84,6 +85,8 @@ def jit(func: Callable | None = None, mode: str = "auto", **kwargs):
     """`@nki.jit` in any mode: a call from Python runs the simulator, a call from a kernel runs inline."""
     if func is None:
         return functools.partial(jit, mode=mode, **kwargs)
+    if isinstance(func, ClosedKernel):
+        return func
     function = func.plain if isinstance(func, LegacyKernel) else func
     return LegacyKernel(function, mode=mode, **{k: v for k, v in kwargs.items() if k != "grid"})
 

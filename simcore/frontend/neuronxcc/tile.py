@@ -152,7 +152,7 @@ class Tile:
         if addresses is not None:
             return Tile(storage, made, self.offset + delta, Gather.table(addresses))
         if self.dynamic is not None:
-            return self._cut_dynamic(made, key)
+            return self._cut_dynamic(made, delta, key)
         return Tile(storage, made, self.offset + delta)
 
     def _masked(self, mask) -> Tile:
@@ -163,11 +163,12 @@ class Tile:
             return self
         raise KernelError("a mask that leaves out part of a tile cannot index it; give it to the instruction as mask=")
 
-    def _cut_dynamic(self, made: Form, key) -> Tile:
+    def _cut_dynamic(self, made: Form, delta: int, key) -> Tile:
         if made is self.form:
             return self
-        raise KernelError("a view with run-time indices cannot be indexed again; index the "
-                          "tensor once with all indices")
+        part = self.dynamic.cut(key, made.shape)
+        # a table of addresses holds the static part too
+        return Tile(self.storage, made, self.offset + (delta if part.addresses is None else 0), part)
 
     def _indirect(self, key) -> Tile:
         """An access with tiles as indices."""

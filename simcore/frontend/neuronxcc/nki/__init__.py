@@ -35,7 +35,7 @@ def __getattr__(name: str):
         raise AttributeError(name)
     import importlib
 
-    if name in ("language", "isa", "typing", "compiler", "nccl"):
+    if name in ("language", "isa", "typing", "compiler", "nccl", "kernels"):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError("neuronxcc.nki has no "
                          f"{name!r}.{nearest(name, [n for n in globals() if not n.startswith('_')])}")
