@@ -8,6 +8,7 @@ import pytest
 from simcore.errors import MachineError, UsageError
 from simcore.frontend.launch import check_target
 from simcore.machine import Machine, available, generation, load_machine
+from simcore.machine.mechanisms import MECHANISMS, without
 from simcore.machine.sections import KINDS
 
 CHIPS = ("trn1", "trn2", "trn3", "inf2")
@@ -147,3 +148,22 @@ def test_a_machine_and_its_sections_print():
     machine = load_machine("trn2")
     assert repr(machine).startswith("<Machine trn2: ")
     assert "clock_hz=" in repr(machine.gpsimd) and "peak_flops_per_s" not in repr(machine.gpsimd)
+
+
+@pytest.mark.parametrize("name", ["trn1", "inf2", "trn2", "trn3"])
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_every_mechanism_can_be_switched_off(name, mechanism):
+    machine = load_machine(name)
+    off = without(machine, mechanism)
+    values = [{f.name: f.value for f in m.facts()} for m in (machine, off)]
+    assert (values[0] == values[1]) == (name in ("trn1", "inf2") and mechanism in ONLY_LATER)
+    assert {f.name: f.value for f in without(off, mechanism).facts()} == values[1]
+
+
+ONLY_LATER = {"limiter", "passes", "short-contraction", "read-ahead", "shared-hbm"}
+"""What the model has for trn2 and later only."""
+
+
+def test_a_mechanism_that_does_not_exist_is_named():
+    with pytest.raises(UsageError, match="there is no mechanism 'limitter'.*limiter"):
+        without(load_machine("trn2"), "limitter")

@@ -7,9 +7,9 @@ import pytest
 
 from simcore import load_machine, read_profile
 from simcore.apps.validate.cases import Case, load_cases, missing, resolve
-from simcore.apps.validate.predict import Result
+from simcore.apps.validate.predict import Result, predict
 from simcore.apps.validate.report import markdown
-from simcore.apps.validate.statistics import families, kendall_tau, mape, median, ratio, signs
+from simcore.apps.validate.statistics import effects, families, kendall_tau, mape, median, ratio, signs
 from simcore.calibrate import Fit, Observation, from_cases, from_profiles, median_fit, write_fitted
 from simcore.errors import UsageError
 
@@ -73,6 +73,30 @@ def test_arguments_in_json():
 
 
 # ------------------------------------------------------------------------------------------------ calibration
+
+
+def test_one_run_of_a_kernel_serves_every_setting(tmp_path):
+    """The kernel leaves a mark when it runs; without the notice of DMA it is faster, with other numbers slower."""
+    folder = tmp_path / "me+kernels@1"
+    folder.mkdir()
+    (folder / "k.py").write_text("""
+import nki.isa as nisa, nki.language as nl
+from pathlib import Path
+def k(a):
+    mark = Path(__file__).parent / "runs"
+    mark.write_text((mark.read_text() if mark.exists() else "") + "x")
+    x = nl.ndarray(a.shape, dtype=a.dtype, buffer=nl.sbuf)
+    nisa.dma_copy(dst=x, src=a)
+    nisa.activation(dst=x, op=nl.exp, data=x)
+""")
+    launch = {"checkout": "me+kernels@1", "file": "k.py", "name": "k", "args": [{"tensor": "float32[128,512]"}],
+              "kwargs": {}}
+    mine = Case("m1", "own", "k", "", "trn2", 1, "benchmark", 10.0, "measured", "absolute", "[]", "", {}, [launch])
+    full, without, slow = predict(mine, tmp_path, [{}, "completion", {"dma.load_hw_ns": 5000.0}])
+    assert without.predicted_us < full.predicted_us < slow.predicted_us
+    assert (folder / "runs").read_text() == "x"
+    rows = effects([full], {"completion": [without]})
+    assert [r[0] for r in rows] == ["–", "completion"] and rows[1][-1] == "1"
 
 
 def test_median_fit():

@@ -59,9 +59,10 @@ def _from_cases(machine, target: str, refs: Path, families: tuple[str, ...], job
     cases = [c for c in load_cases(families, (target,)) if missing(c, refs) is None and c.kind != "profiled"]
     settings = [3, 4, 6, 8, 12, 20]
     spans: dict[str, dict[int, float]] = {}
-    for s in settings:
-        narrate(f"{len(cases)} measured kernels with a reorder window of {s}")
-        for r in predict_all(cases, refs, jobs, {"compiler.reorder_window": s}):
+    narrate(f"{len(cases)} measured kernels with reorder windows of {', '.join(map(str, settings))}")
+    for s, results in zip(settings, predict_all(cases, refs, jobs, [{"compiler.reorder_window": s} for s in settings]),
+                          strict=True):
+        for r in results:
             if r.span_us is not None:
                 spans.setdefault(r.case.id, {})[s] = r.span_us
     rows = [Observation(c.family, c.cores, c.measured_us, spans[c.id]) for c in cases

@@ -8,12 +8,13 @@ import dataclasses
 import io
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from simcore.apps.validate.cases import Case, build
+from simcore.timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -38,56 +39,56 @@ KIND_TOTAL = {"ci": "reference_ps", "benchmark": "benchmark_ps", "benchmark_p99"
               "profiled": "profiled_ps", "device": "device_ps"}
 
 
-def predict(case: Case, refs: Path, numbers: dict[str, Any] | None = None) -> Result:
-    """Predict one case in this process; `numbers` replaces numbers of the machine."""
+Setting = Mapping[str, Any] | str
+"""How a machine is changed before it predicts: numbers to replace, or the name of a mechanism to switch off."""
+
+
+def predict(case: Case, refs: Path, settings: Sequence[Setting] = ({},)) -> list[Result]:
+    """Predict one case in this process, once per setting; the kernel runs only once."""
     from simcore import load_machine, simulate
     from simcore.frontend import activate, capture
+    from simcore.machine.mechanisms import without
 
     machine = load_machine(case.hardware)
-    changes = dict(numbers or {})
     if case.options.get("dge") is False:
-        changes["dma.hw_dge_instances"] = 0
-    if changes:
-        machine = machine.replace(**changes)
-    total = span = 0.0
-    busy: dict[str, float] = {}
-    instructions = 0
-    outside: list[str] = []
+        machine = machine.replace(**{"dma.hw_dge_instances": 0})
     try:
+        traces = []
         with activate(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             for launch in case.launches:
                 kernel, args, kwargs, grid = build(launch, refs)
-                trace = capture(kernel, *args, target=case.hardware, values=False, lnc=case.cores, grid=grid, **kwargs)
-                timeline = simulate(trace, machine)
-                span += timeline.totals["kernel_ps"] / 1e6
-                total += timeline.totals[KIND_TOTAL[case.kind]] / 1e6
-                instructions += len(trace)
-                outside += timeline.info.get("outside_calibration", [])
-                for engine in ("Tensor", "Vector", "Scalar", "GpSimd"):
-                    busy[engine] = busy.get(engine, 0.0) + timeline.busy_ps(engine) / 1e6
-                busy["DMA"] = busy.get("DMA", 0.0) + timeline.dma_busy_ps() / 1e6
+                traces.append(capture(kernel, *args, target=case.hardware, values=False, lnc=case.cores, grid=grid,
+                                      **kwargs))
+        return [_result(case, [simulate(t, without(machine, s) if isinstance(s, str) else machine.replace(**s))
+                               for t in traces], sum(map(len, traces))) for s in settings]
     except Exception as e:  # a kernel may raise anything; the table says so, with files as they are named below refs
-        return Result(case, None, failure=f"{type(e).__name__}: {e}".replace(f"{refs.resolve()}{os.sep}", ""))
-    return Result(case, total, span, busy, instructions, outside=tuple(dict.fromkeys(outside)))
+        failure = f"{type(e).__name__}: {e}".replace(f"{refs.resolve()}{os.sep}", "")
+        return [Result(case, None, failure=failure)] * len(settings)
 
 
-def _task(case: dict[str, Any], refs: str, numbers) -> Result:
-    return predict(Case(**case), Path(refs), numbers)
+def _result(case: Case, timelines: Sequence[Timeline], instructions: int) -> Result:
+    """The launches of a case together."""
+    busy = {e: sum(t.busy_ps(e) for t in timelines) / 1e6 for e in ("Tensor", "Vector", "Scalar", "GpSimd")}
+    busy["DMA"] = sum(t.dma_busy_ps() for t in timelines) / 1e6
+    outside = dict.fromkeys(x for t in timelines for x in t.info.get("outside_calibration", []))
+    return Result(case, sum(t.totals[KIND_TOTAL[case.kind]] for t in timelines) / 1e6,
+                  sum(t.totals["kernel_ps"] for t in timelines) / 1e6, busy, instructions, outside=tuple(outside))
 
 
-def predict_all(cases: list[Case], refs: Path, jobs: int, numbers: dict[str, Any] | None = None,
-                progress: Callable[[Result], None] = lambda r: None) -> list[Result]:
-    """Predictions in the order of the cases."""
+def _task(case: dict[str, Any], refs: str, settings: Sequence[Setting]) -> list[Result]:
+    return predict(Case(**case), Path(refs), settings)
+
+
+def predict_all(cases: list[Case], refs: Path, jobs: int, settings: Sequence[Setting] = ({},)) -> list[list[Result]]:
+    """Per setting, predictions in the order of the cases."""
     context = multiprocessing.get_context("spawn")
-    done: dict[str, Result] = {}
+    done: dict[str, list[Result]] = {}
     with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
-        futures = {pool.submit(_task, dataclasses.asdict(c), str(refs), numbers): c for c in cases}
+        futures = {pool.submit(_task, dataclasses.asdict(c), str(refs), settings): c for c in cases}
         for future in concurrent.futures.as_completed(futures):
             case = futures[future]
             try:
-                result = future.result()
+                done[case.id] = future.result()
             except Exception as e:
-                result = Result(case, None, failure=f"{type(e).__name__}: {e}")
-            done[case.id] = result
-            progress(result)
-    return [done[c.id] for c in cases]
+                done[case.id] = [Result(case, None, failure=f"{type(e).__name__}: {e}")] * len(settings)
+    return [[done[c.id][k] for c in cases] for k in range(len(settings))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simcore.apps.validate.cases import CLEAN
@@ -92,3 +92,21 @@ def families(results: Sequence[Result]) -> list[Family]:
         tau = kendall_tau([r.case.measured_us for r in ok], [r.predicted_us or 0 for r in ok])
         out.append(Family(name, hardware, len(ok), len(group), mape(ok), median(ok), ratio(ok), good, pairs, tau))
     return out
+
+
+CHANGED = 0.01     # a prediction that moves less is not counted as changed
+
+
+def effects(results: Sequence[Result], others: Mapping[str, Sequence[Result]]) -> list[tuple[str, str, str, str, str]]:
+    """Rows (mechanism switched off, chip, MAPE, sign agreement, cases changed), the complete model first."""
+    rows = []
+    for name, mine in {"–": results, **others}.items():
+        for chip in sorted({r.case.hardware for r in results}):
+            pairs = [(a, b) for a, b in zip(results, mine, strict=True) if a.case.hardware == chip]
+            error = mape([b for _, b in pairs])
+            good, count = signs([b for _, b in pairs])
+            both = [(a.predicted_us, b.predicted_us) for a, b in pairs if a.predicted_us and b.predicted_us]
+            changed = sum(abs(y / x - 1) > CHANGED for x, y in both)
+            rows.append((name, chip, "–" if error is None else f"{error:.1f} %",
+                         f"{100 * good / count:.1f} %" if count else "–", str(changed) if name != "–" else ""))
+    return rows
