@@ -66,8 +66,8 @@ class Programs:
             p = ready[0]
             self.current, p.waiting = p, None
             self.rec.core = p.core
-            p.turn.release()
             try:
+                p.turn.release()
                 self.back.acquire()
             except BaseException:       # the user interrupts: without a recorder, p ends at its next instruction
                 state.begin(None)
