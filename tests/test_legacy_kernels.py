@@ -482,3 +482,27 @@ def test_an_open_copy_goes_to_the_engine_that_would_be_free_again_first(apart, e
     copies = sorted((r for e in ("Scalar", "Vector") for r in t.rows(e) if t.opcode(r) == "COPY"),
                     key=lambda r: t.instructions.start_ps[r])
     assert [ENGINES[t.instructions.engine[r]] for r in copies] == engines
+
+
+def test_transposing_loads_an_identity_first():
+    """One load per dtype, in front of the arguments, and the product that transposes waits for it."""
+    @nki.jit
+    def kernel(a, transposing):
+        out = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.shared_hbm)
+        x = nl.load(a)
+        if transposing:
+            for _ in range(2):
+                x = nl.copy(nisa.nc_transpose(x))
+        nl.store(out, x)
+        return out
+
+    machine = simcore.load_machine("trn2")
+    spec = TensorSpec.parse("float32[128,128]")
+    with_it, without = (simcore.simulate(simcore.capture(kernel, spec, k, values=False, target="trn2"), machine)
+                        for k in (True, False))
+    hardware = [[q for q in t.dma.queue if t.queues[q].endswith("DynamicHW")] for t in (with_it, without)]
+    assert len(hardware[0]) == 16 and not hardware[1]
+    product = with_it.rows("Tensor")[0]
+    loaded = with_it.dma.end_ps[with_it.dma.queue == hardware[0][0]].max()
+    assert with_it.instructions.start_ps[product] > loaded
+    assert with_it.totals["kernel_ps"] > without.totals["kernel_ps"]

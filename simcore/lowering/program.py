@@ -19,6 +19,7 @@ from simcore.lowering.costs import ops_of
 from simcore.lowering.demand import by_demand
 from simcore.lowering.dependences import DATA, REUSE, accesses, dependences, unique_edges
 from simcore.lowering.engines import choose_engines
+from simcore.lowering.identities import with_identities
 from simcore.lowering.tables import insert_table_loads
 from simcore.lowering.units import LEGACY, Units, units_of
 from simcore.lowering.versions import privatize
@@ -128,6 +129,7 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
     if trace.info.get("dialect") != LEGACY:
         units = units_of(trace, machine, *dependences(trace))
         return trace, units, place(trace, machine, units)
+    trace = with_identities(trace, machine)
     renamed = privatize(trace)
     edges = dependences(renamed)
     for room in (1.0, 0.5, 0.1):
