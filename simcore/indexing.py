@@ -20,11 +20,17 @@ def getitem(t: Tensor, key) -> Tensor:
     if key.__class__ is not tuple:
         key = (key,)
     lay = t.layout
+    frozen: tuple | None
+    if len(key) == 2:           # nearly all: written out, because a loop takes twice as long
+        a, b = key
+        frozen = ((a.start, a.stop, a.step) if a.__class__ is slice else _static(a),
+                  (b.start, b.stop, b.step) if b.__class__ is slice else _static(b))
+    else:
+        frozen = tuple([(k.start, k.stop, k.step) if k.__class__ is slice else _static(k) for k in key])
     try:
-        frozen = tuple([(k.start, k.stop, k.step) if k.__class__ is slice else k for k in key])
         cut = lay.getitem.get(frozen)
     except TypeError:        # a register or another run-time value
-        frozen, cut = None, None
+        frozen = cut = None
     if cut is None:
         key, moving, unknown = _resolve_dynamic(lay, key, t)
         cut = _cut(lay, key, t)
@@ -34,6 +40,13 @@ def getitem(t: Tensor, key) -> Tensor:
             view = layout(cut[0].shape, cut[0].strides, cut[0].dtype, cut[0].buffer, "scalar")
             return moving_view(t, view, t.offset + cut[1], moving)
     return Tensor(t.storage, cut[0], t.offset + cut[1], t.index)
+
+
+def _static(k):
+    """A part of a key by which its cut may be remembered: `nl.ds` with a known start is a slice."""
+    if k.__class__ is DynamicSlice and k.start.__class__ is int:
+        return k.start, k.start + k.size, None
+    return k
 
 
 def _resolve_dynamic(lay, key, t: Tensor):
