@@ -62,15 +62,24 @@ def assemble(trace: Trace, machine: Machine, p: Program, run) -> Timeline:
 
 def _totals(span: int, cores: int, machine: Machine) -> dict[str, int]:
     """The span as the different measurements would show it: each adds its own start and end."""
-    kernel = machine.kernel
     out = {}
-    for name, numbers in (("profiled_ps", ("start_ns", "end_ns")), ("device_ps", ("device_fixed_ns", "pair_fixed_ns")),
-                          ("benchmark_ps", ("benchmark_fixed_ns", "pair_fixed_ns")),
-                          ("reference_ps", ("reference_fixed_ns", "pair_fixed_ns"))):
-        given = [kernel.get(x) for x in numbers if cores > 1 or x != "pair_fixed_ns"]
-        if all(x is not None for x in given):
-            out[name] = span + round(sum(given) * 1000)
+    for kind in LAUNCH_NUMBERS:
+        fixed = launch_ps(kind, cores, machine)
+        if fixed is not None:
+            out[f"{kind}_ps"] = span + fixed
     return out
+
+
+# a library's reference is the profiler's total time (nki-library, test/utils/metrics_collector.py)
+LAUNCH_NUMBERS = {"profiled": ("start_ns", "end_ns"), "device": ("device_fixed_ns",),
+                  "benchmark": ("benchmark_fixed_ns",), "reference": ("start_ns", "end_ns")}
+
+
+def launch_ps(kind: str, cores: int, machine: Machine) -> int | None:
+    """What a measurement of this kind holds beyond the kernel's span; None where the machine does not say."""
+    names = LAUNCH_NUMBERS[kind] + (("pair_fixed_ns",) if cores > 1 else ())
+    given = [machine.kernel.get(x) for x in names]
+    return None if any(x is None for x in given) else round(sum(given) * 1000)
 
 
 def _tensors(trace: Trace) -> list[dict]:

@@ -286,19 +286,20 @@ def _kernel(profiles: list[Timeline]) -> list[Fit | None]:
 
 @dataclass(frozen=True)
 class Observation:
-    """A measured launch and the spans the simulator gives it under each setting."""
+    """A measured launch, what such a measurement of one core holds beyond the span, and the spans the simulator gives it
+    under each setting."""
 
     family: str
     cores: int
     measured_us: float
+    fixed_us: float
     span_us: Mapping[Any, float]
 
 
-def from_cases(observations: Sequence[Observation], settings: Sequence[Any], base_us: float,
-               current: Any) -> dict[str, Any]:
+def from_cases(observations: Sequence[Observation], settings: Sequence[Any], current: Any) -> dict[str, Any]:
     """Choose a setting and what a launch of two cores adds, checked by leaving each family out.
 
-    base_us  what a launch of one core adds to the span; current: the setting in use, kept unless another is better
+    current  the setting in use, kept unless another is better
     Returns {"setting", "pair_us", "error", "cross_validated", "current_cross_validated"} (errors are MAPE, percent).
     """
     if not observations:
@@ -306,7 +307,7 @@ def from_cases(observations: Sequence[Observation], settings: Sequence[Any], bas
 
     def pair(rows: Sequence[Observation], s: Any) -> float:
         """What minimises the error of launches of two cores: the median of what they lack, weighted 1 / measured."""
-        two = sorted((o.measured_us - o.span_us[s] - base_us, 1 / o.measured_us) for o in rows if o.cores > 1)
+        two = sorted((o.measured_us - o.span_us[s] - o.fixed_us, 1 / o.measured_us) for o in rows if o.cores > 1)
         half, total = sum(w for _, w in two) / 2, 0.0
         for extra, weight in two:
             total += weight
@@ -315,7 +316,7 @@ def from_cases(observations: Sequence[Observation], settings: Sequence[Any], bas
         return 0.0
 
     def error(rows: Sequence[Observation], s: Any, p: float) -> float:
-        return float(np.mean([abs(o.span_us[s] + base_us + (p if o.cores > 1 else 0) - o.measured_us) / o.measured_us
+        return float(np.mean([abs(o.span_us[s] + o.fixed_us + (p if o.cores > 1 else 0) - o.measured_us) / o.measured_us
                               for o in rows]) * 100)
 
     families = sorted({o.family for o in observations})

@@ -107,21 +107,21 @@ def test_median_fit():
 
 def test_cases_choose_a_setting_only_if_it_generalises():
     def rows(good):
-        return [Observation(f, 1 + k % 2, 100.0 + (5 if k % 2 else 0), {"new": 90.0 if good else 40.0, "old": 70.0})
+        return [Observation(f, 1 + k % 2, 100.0 + (5 if k % 2 else 0), 10.0, {"new": 90.0 if good else 40.0, "old": 70.0})
                 for f in ("a", "b", "c") for k in range(4)]
 
-    better = from_cases(rows(True), ["old", "new"], 10.0, "old")
+    better = from_cases(rows(True), ["old", "new"], "old")
     assert better["setting"] == "new" and better["pair_us"] == 5.0 and better["error"] == 0.0
-    kept = from_cases(rows(False), ["old", "new"], 10.0, "old")
+    kept = from_cases(rows(False), ["old", "new"], "old")
     assert kept["setting"] == "old"
 
 
 def test_a_fit_that_only_helps_its_own_family_is_refused():
     def one(family, old, new):
-        return [Observation(family, 1, 100.0, {"old": old, "new": new}) for _ in range(3)]
+        return [Observation(family, 1, 100.0, 0.0, {"old": old, "new": new}) for _ in range(3)]
 
     rows = one("a", 99.0, 100.0) + one("b", 99.0, 60.0)
-    assert from_cases(rows, ["old", "new"], 0.0, "old")["setting"] == "old"
+    assert from_cases(rows, ["old", "new"], "old")["setting"] == "old"
 
 
 def test_fitted_part_is_replaced_and_read_again(tmp_path):

@@ -52,11 +52,12 @@ def calibrate(
 def _from_cases(machine, target: str, refs: Path, families: tuple[str, ...], jobs: int) -> list[str]:
     from simcore.apps.output import narrate
     from simcore.apps.validate.cases import load_cases, missing
-    from simcore.apps.validate.predict import predict_all
+    from simcore.apps.validate.predict import KIND_TOTAL, predict_all
+    from simcore.assemble import launch_ps
     from simcore.calibrate import Observation, from_cases
 
-    # a profiled total holds another start and end than the other measurements
-    cases = [c for c in load_cases(families, (target,)) if missing(c, refs) is None and c.kind != "profiled"]
+    fixed = {c: (launch_ps(KIND_TOTAL[c].removesuffix("_ps"), 1, machine) or 0) / 1e6 for c in KIND_TOTAL}
+    cases = [c for c in load_cases(families, (target,)) if missing(c, refs) is None]
     settings = [3, 4, 6, 8, 12, 20]
     spans: dict[str, dict[int, float]] = {}
     narrate(f"{len(cases)} measured kernels with reorder windows of {', '.join(map(str, settings))}")
@@ -65,9 +66,9 @@ def _from_cases(machine, target: str, refs: Path, families: tuple[str, ...], job
         for r in results:
             if r.span_us is not None:
                 spans.setdefault(r.case.id, {})[s] = r.span_us
-    rows = [Observation(c.family, c.cores, c.measured_us, spans[c.id]) for c in cases
+    rows = [Observation(c.family, c.cores, c.measured_us, fixed[c.kind], spans[c.id]) for c in cases
             if len(spans.get(c.id, ())) == len(settings)]
-    best = from_cases(rows, settings, machine.kernel.device_fixed_ns / 1000, machine.compiler.reorder_window)
+    best = from_cases(rows, settings, machine.compiler.reorder_window)
     what = f"{len(rows)} measured kernels ({', '.join(families)})"
     kept = best["setting"] == machine.compiler.reorder_window
     residual = (f"MAPE {best['error']:.1f} %; families left out {best['current_cross_validated']:.1f} % "

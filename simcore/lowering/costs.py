@@ -95,6 +95,11 @@ def elementwise(v: Variant, machine: Machine, engine: Engine, times: int = 1, ps
     ops = [Op(engine=engine, opcode=opcode(v, out), issue_ps=section.ps(issue), latency_ps=section.ps(latency),
               reads=tuple(o.name for o in v.reads), writes=tuple(o.name for o in writes),
               flops=times * flops(v, n), dtype=tiles[0].layout.dtype.name if tiles else out.dtype.name)]
+    if engine is SCALAR and v.get("reduce_res") is not None:
+        # the sum beside an activation is read by an instruction of its own
+        ops.append(Op(engine=engine, opcode="ACT_READ_ACCUMULATOR",
+                      issue_ps=section.ps(section.accumulator_read_issue_cycles),
+                      latency_ps=section.ps(section.accumulator_read_cycles), writes=("reduce_res",)))
     return tuple(ops)
 
 

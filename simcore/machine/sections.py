@@ -280,6 +280,8 @@ class Scalar(Engine):
 
     peak_flops_per_s: float = number()
     issue_overhead_cycles: float = number()
+    accumulator_read_issue_cycles: float = number()     # the instruction that reads the sum beside an activation
+    accumulator_read_cycles: float = number()           # ... until the sum may be used
     table_load_ns: float = number()
     laws: tuple[Law, ...] = field(default_factory=_missing)
 
@@ -407,8 +409,7 @@ class Kernel(Section):
     end_ns: float = number()                        # after the last, in a profiled total
     device_fixed_ns: float = number()               # device time beyond the kernel's span
     benchmark_fixed_ns: float = number()            # benchmark latency beyond the kernel's span
-    reference_fixed_ns: float = number()            # a library's CI reference beyond the kernel's span
-    pair_fixed_ns: float = number()                 # more of these three when two cores work together
+    pair_fixed_ns: float = number()                 # more of all of these when two cores work together
 
 
 SECTIONS: dict[str, type[Section]] = {
