@@ -286,8 +286,10 @@ def _kernel(profiles: list[Timeline]) -> list[Fit | None]:
 
 @dataclass(frozen=True)
 class Observation:
-    """A measured launch, what such a measurement of one core holds beyond the span, and the spans the simulator gives it
-    under each setting."""
+    """A measured launch, and the spans the simulator gives it under each setting.
+
+    fixed_us  what such a measurement of one core holds beyond the span
+    """
 
     family: str
     cores: int

@@ -103,7 +103,8 @@ class _Scheduler:
         """Per kind of unit: what the loop needs."""
         p = self.p
         self.issue = [sum(o.issue_ps for o in mine) for mine in p.kind_ops]
-        self.latency = [sum(o.issue_ps for o in mine[:-1]) + mine[-1].latency_ps for mine in p.kind_ops]
+        self.latency = [max(sum(o.issue_ps for o in mine[:j]) + mine[j].latency_ps for j in range(len(mine)))
+                        for mine in p.kind_ops]
         self.transfer = [mine[0].dma for mine in p.kind_ops]
         pe = machine.tensor
         self.passes = [[(pe.ps(a.pe_cycles), pe.ps(b.pe_cycles)) for a, b in zip(mine[::2], mine[1::2], strict=True)]

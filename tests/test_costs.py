@@ -58,6 +58,32 @@ def test_vector_and_scalar_follow_the_measured_laws():
         assert ns(op.issue_ps) == pytest.approx(measured, rel=0.02), name
 
 
+def test_the_sum_beside_an_activation_is_read_by_an_instruction_of_its_own():
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        x = nl.ndarray((128, 512), dtype=a.dtype, buffer=nl.sbuf)
+        total = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.dma_copy(dst=x, src=a)
+        nisa.activation(dst=x, op=nl.exp, data=x)
+        nisa.activation_reduce(dst=x, op=nl.exp, data=x, reduce_op=nl.add, reduce_res=total)
+        nisa.tensor_copy(dst=x[:, 0:1], src=total)
+        return a
+
+    trace = capture(kernel, spec((128, 512)), target="trn2", values=False)
+    machine = load_machine("trn2")
+    plain, summed = (ops_of(v, machine) for v in trace.variants if v.name.startswith("activation"))
+    assert [o.opcode for o in plain] == ["ACTIVATE"]
+    assert [o.opcode for o in summed] == ["ACTIVATE", "ACT_READ_ACCUMULATOR"]
+    assert summed[0].issue_ps == plain[0].issue_ps
+    assert ns(summed[1].issue_ps) == pytest.approx(185, abs=1) and ns(summed[1].latency_ps) == pytest.approx(279, abs=1)
+    t = simulate(trace, machine)
+    copy = next(r for r in t.rows("Vector") if t.opcode(r) == "COPY")
+    start = {t.opcode(r): int(t.instructions.start_ps[r]) for r in t.rows("Scalar")}
+    assert t.instructions.start_ps[copy] >= start["ACT_READ_ACCUMULATOR"] + summed[1].latency_ps
+
+
 @pytest.mark.parametrize(("dtype", "passes", "cycles"), [("float32", 2, 2.0), ("bfloat16", 1, 1.0085)])
 def test_matmul_is_load_and_multiply_per_pass(dtype, passes, cycles):
     ops = ops_of(variants(one_of_each, spec((128, 512), dtype))["nc_matmul"], TRN2)

@@ -107,7 +107,8 @@ def test_median_fit():
 
 def test_cases_choose_a_setting_only_if_it_generalises():
     def rows(good):
-        return [Observation(f, 1 + k % 2, 100.0 + (5 if k % 2 else 0), 10.0, {"new": 90.0 if good else 40.0, "old": 70.0})
+        return [Observation(f, 1 + k % 2, 100.0 + (5 if k % 2 else 0), 10.0,
+                            {"new": 90.0 if good else 40.0, "old": 70.0})
                 for f in ("a", "b", "c") for k in range(4)]
 
     better = from_cases(rows(True), ["old", "new"], "old")

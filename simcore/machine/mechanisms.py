@@ -47,11 +47,14 @@ def _one_pass(machine: Machine) -> Machine:
 MECHANISMS: dict[str, Mechanism] = {
     "limiter": Mechanism("clock limiter of the Tensor engine", {"tensor.limiter_rate_fraction": 1.0}),
     "stationary": Mechanism("loading of stationary tiles", _loaded_at_once),
+    "tiling": Mechanism("products in different parts of the array at the same time", {"tensor.smallest_tile": 128}),
     "passes": Mechanism("float32 products in several passes", _one_pass),
     "short-contraction": Mechanism("half rate for short contractions", {"tensor.short_contraction_factor": 1.0}),
     "strides": Mechanism("slower strided operands", {"tensor.stride_factor": 1.0, "sbuf.stride_max_factor": 1.0}),
     "throughput-modes": Mechanism("Vector modes faster than an element per cycle", _one_element_per_cycle),
     "tables": Mechanism("loads of activation tables", {"scalar.table_load_ns": 0.0}),
+    "accumulator-read": Mechanism("the instruction that reads the sum beside an activation", {
+        "scalar.accumulator_read_issue_cycles": 0.0, "scalar.accumulator_read_cycles": 0.0}),
     "hand-off": Mechanism("semaphores between engines", {
         "semaphore.handoff_ns": 0.0, "semaphore.tensor_handoff_ns": 0.0, "semaphore.same_engine_ns": 0.0}),
     "descriptors": Mechanism("fixed cost of a DMA packet and a small descriptor", {
@@ -75,7 +78,7 @@ MECHANISMS: dict[str, Mechanism] = {
     "duplicates": Mechanism("older compiler: data loaded once instead of again", {"compiler.duplicate_bytes": 0}),
     "launch": Mechanism("fixed times of a launch", {
         "kernel.start_ns": 0.0, "kernel.end_ns": 0.0, "kernel.device_fixed_ns": 0.0, "kernel.benchmark_fixed_ns": 0.0,
-        "kernel.reference_fixed_ns": 0.0, "kernel.pair_fixed_ns": 0.0}),
+        "kernel.pair_fixed_ns": 0.0}),
 }
 
 
