@@ -1,4 +1,4 @@
-"""Why a timeline looks as it does: chains of waits, the critical path, stalls, slack, figures per kernel line.
+"""Why a timeline looks as it does: chains of waits, the critical path, stalls, figures per kernel line.
 
 Every view asks here, so the terminal, the report, `explain` and `compare` cannot disagree.  All functions work on
 simulated and on measured timelines; where a measured profile does not say what an instruction waited for, the
@@ -233,36 +233,6 @@ def _is_trigger(timeline: Timeline) -> np.ndarray:
     return trigger
 
 
-@lru_cache(maxsize=4)
-def slack_ps(timeline: Timeline) -> np.ndarray:
-    """Per row, how much later it could be done without delaying the last row, other things equal.
-
-    Edges are the recorded dependences, what each row waited for, and the order on each engine.  A row's lag to its
-    successor stays as it was.
-    """
-    t = timeline.instructions
-    n = len(t)
-    previous = _previous_on_engine(timeline)
-    on = waited_on(timeline)
-    d = timeline.dependences
-    row = np.arange(n)
-    producer = np.concatenate([d.producer, previous[previous >= 0], on[on >= 0]]).astype(np.int64)
-    consumer = np.concatenate([d.consumer, row[previous >= 0], row[on >= 0]]).astype(np.int64)
-    done = np.maximum(t.done_ps, t.end_ps)
-    # what a row waited for has no room at all; an engine's previous instruction may overlap (issue interval)
-    ready = np.concatenate([done[d.producer], t.end_ps[previous[previous >= 0]], t.start_ps[row[on >= 0]]])
-    room = np.maximum(t.start_ps[consumer] - ready, 0)
-    forward = producer < consumer
-    order = np.argsort(-consumer[forward], kind="stable")
-    slack = (done.max(initial=0) - done).tolist()
-    for p, c, gap in zip(
-        producer[forward][order].tolist(), consumer[forward][order].tolist(), room[forward][order].tolist()
-    ):
-        if slack[c] + gap < slack[p]:
-            slack[p] = slack[c] + gap
-    return np.asarray(slack, np.int64)
-
-
 # ---------------------------------------------------------------------------------------------------- stalls
 
 
@@ -295,19 +265,6 @@ def stalls(timeline: Timeline, rows: np.ndarray | None = None) -> dict[str, dict
         engine: {CAUSES[j]: int(table[i, j]) for j in np.argsort(-table[i], kind="stable") if table[i, j] > 0}
         for i, engine in enumerate(ENGINES)
     }
-
-
-def stalls_by_line(
-    timeline: Timeline, engine: str | None = None, cause: str | None = None
-) -> list[tuple[Site | None, int]]:
-    """Picoseconds engines stood idle before instructions of each kernel line, largest first."""
-    t = timeline.instructions
-    rows = kernel_rows(timeline)
-    if engine is not None:
-        rows = rows[t.engine[rows] == ENGINES.index(engine)]
-    if cause is not None:
-        rows = rows[t.wait_cause[rows] == CAUSES.index(cause)]
-    return _merge_lines(timeline, np.bincount(t.site[rows] + 1, weights=stall_ps(timeline)[rows].astype(np.float64)))
 
 
 # ---------------------------------------------------------------------------------------------------- kernel lines

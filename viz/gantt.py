@@ -39,7 +39,7 @@ def write(
     title: str | None = None,
 ) -> None:
     """Draw one timeline; `window` is (start_ps, end_ps), `line` a kernel line to zoom to."""
-    timeline = only(timeline)
+    timeline = windows.only(timeline)
     if not timeline.end_ps:
         raise UsageError(f"{timeline.name} has no instruction that takes time, so there is nothing to draw")
     span = windows.choose(timeline, window, line)
@@ -49,16 +49,6 @@ def write(
     with style.figure(width, height, theme) as fig:
         draw(fig, timeline, span, theme=theme, title=title, line=line)
         style.save(fig, output, theme)
-
-
-def only(timeline: Timeline | Iterable[Timeline]) -> Timeline:
-    """The one timeline given.  UsageError when there are several: this picture shows one."""
-    if isinstance(timeline, Timeline):
-        return timeline
-    several = list(timeline)
-    if len(several) != 1:
-        raise UsageError(f"this picture shows one run, {len(several)} were given")
-    return several[0]
 
 
 def draw(

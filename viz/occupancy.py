@@ -29,9 +29,7 @@ def write(
     title: str | None = None,
 ) -> None:
     """Draw every counter of one timeline, each against what the machine offers."""
-    from simcore.viz.gantt import only
-
-    timeline = only(timeline)
+    timeline = windows.only(timeline)
     counters = recorded(timeline)
     if not counters:
         raise UsageError(f"{timeline.name} records no counters, so there is no occupancy to draw")

@@ -74,8 +74,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "*", "p")
 """The matplotlib marker of each of SERIES."""
 
 CRITICAL = Ink("#d00000", "#ff5c5c", "!", "", "on the critical path")
-PREDICTED = Ink("#0068a8", "#4aa8e8", "P", "", "predicted")
-MEASURED = Ink("#c05a00", "#f08a2c", "M", "//", "measured")
 
 
 @dataclass(frozen=True)

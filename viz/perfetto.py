@@ -39,11 +39,6 @@ def write(timelines: Timeline | Sequence[Timeline], output: str | Path, *, flows
     return output
 
 
-def write_perfetto(timeline: Timeline, path: str | Path, *, flows: bool = True) -> Path:
-    """Write one timeline as a Perfetto trace."""
-    return write(timeline, path, flows=flows)
-
-
 def _write_all(file, timelines: Sequence[Timeline], flows: bool) -> None:
     trace = Trace(file)
     next_flow = 1

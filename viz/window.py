@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -9,6 +11,16 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from simcore import analysis, format
 from simcore.errors import UsageError
 from simcore.timeline import Timeline
+
+
+def only(timeline: Timeline | Iterable[Timeline]) -> Timeline:
+    """The one timeline given.  UsageError when there are several: this picture shows one."""
+    if isinstance(timeline, Timeline):
+        return timeline
+    several = list(timeline)
+    if len(several) != 1:
+        raise UsageError(f"this picture shows one run, {len(several)} were given")
+    return several[0]
 
 
 def choose(timeline: Timeline, window: tuple[int, int] | None = None, line: str | int | None = None) -> tuple[int, int]:

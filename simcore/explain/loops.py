@@ -91,15 +91,7 @@ def small_transfers(c: Context) -> Iterator[Candidate]:
     groups: dict[int, list[tuple[Loop, int]]] = {}
     sizes: dict[int, list[int]] = {}
     for loop in loops(c.sketch):
-        body = c.sketch.steps[loop.start : loop.start + loop.period]
-        small = [
-            s
-            for i, s in enumerate(body)
-            if s.name == "dma_copy"
-            and (s.is_load or s.is_store)
-            and _dma_bytes(s) < SMALL_DMA_BYTES
-            and _merge_views(c.sketch, loop, i, 2, "free") is not None
-        ]
+        small = [s for s in _wider(c.sketch, loop, "free") if _dma_bytes(s) < SMALL_DMA_BYTES]
         if not small:
             continue
         factor = min(loop.count, max(2, WANTED_DMA_BYTES // max(_dma_bytes(s) for s in small)))
@@ -112,20 +104,23 @@ def small_transfers(c: Context) -> Iterator[Candidate]:
         yield Candidate("small-dma", site, len(each), message, _widen_all(parts, "free"))
 
 
+def _wider(sketch: Sketch, loop: Loop, along: str) -> list[Step]:
+    """The loads and stores of a loop's body that could do the work of two iterations at once."""
+    body = sketch.steps[loop.start : loop.start + loop.period]
+    return [
+        s
+        for i, s in enumerate(body)
+        if s.name == "dma_copy" and (s.is_load or s.is_store) and _merge_views(sketch, loop, i, 2, along) is not None
+    ]
+
+
 def _narrow_transfers(c: Context) -> Iterator[Candidate]:
     """9: loops of DMAs that each fill or empty only some partitions of a tile: most DMA engines have nothing to do."""
     groups: dict[int, list[tuple[Loop, int]]] = {}
     each: dict[int, list[int]] = {}
     for loop in loops(c.sketch):
         body = c.sketch.steps[loop.start : loop.start + loop.period]
-        small = [
-            s
-            for i, s in enumerate(body)
-            if s.name == "dma_copy"
-            and (s.is_load or s.is_store)
-            and _partitions(s) <= PARTITIONS // 2
-            and _merge_views(c.sketch, loop, i, 2, "partitions") is not None
-        ]
+        small = [s for s in _wider(c.sketch, loop, "partitions") if _partitions(s) <= PARTITIONS // 2]
         if small and not any(_computes(s) for s in body):  # with computation in the body it is optimisation 5b
             groups.setdefault(small[0].site, []).append((loop, min(loop.count, PARTITIONS // _partitions(small[0]))))
             each.setdefault(small[0].site, []).extend([_partitions(s) for s in small] * loop.count)

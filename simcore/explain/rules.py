@@ -16,9 +16,6 @@ from simcore.machine import Machine
 from simcore.tensor import Storage
 from simcore.timeline import Timeline
 
-GUIDE = "nki_perf_guide"
-"""The vendor's page the rules follow."""
-
 
 @dataclass(frozen=True)
 class Rule:

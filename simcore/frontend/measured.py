@@ -36,3 +36,22 @@ class BenchmarkResult:
 
     def __init__(self, trace, target: str):
         self.nc_latency = Latency(trace, target)
+
+
+class Keeping:
+    """A kernel that keeps the result of its last run: as its own, and on the kernel it was subscripted from."""
+
+    benchmark_result: BenchmarkResult | None = None
+    owner: Keeping | None = None
+
+    def keep(self, settings):
+        """What a launch calls with its trace; the session around it, `settings`, hears of it too."""
+
+        def kept(trace) -> None:
+            self.benchmark_result = BenchmarkResult(trace, settings.target)
+            if self.owner is not None:
+                self.owner.benchmark_result = self.benchmark_result
+            if settings.on_trace is not None:
+                settings.on_trace(trace)
+
+        return kept

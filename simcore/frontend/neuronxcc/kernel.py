@@ -10,7 +10,7 @@ from typing import Any
 from simcore.frontend import launch as cap
 from simcore.frontend import state
 from simcore.frontend.jit import Kernel, Launch
-from simcore.frontend.measured import BenchmarkResult
+from simcore.frontend.measured import Keeping
 from simcore.frontend.neuronxcc import results
 from simcore.frontend.neuronxcc import tile as tiles
 from simcore.frontend.neuronxcc.grid import GridDim
@@ -102,11 +102,8 @@ def simulate_kernel(kernel, *args, **kwargs):
 # ---------------------------------------------------------------------------------------- measured runs
 
 
-class MeasuredKernel(LegacyKernel):
+class MeasuredKernel(Keeping, LegacyKernel):
     """A kernel under benchmark, profile or baremetal: `benchmark_result` has the predicted latency of its last run."""
-
-    benchmark_result: BenchmarkResult | None = None
-    owner: MeasuredKernel | None = None
 
     def __getitem__(self, grid):
         kernel = super().__getitem__(grid)
@@ -118,17 +115,10 @@ class MeasuredKernel(LegacyKernel):
             return LegacyKernel.__call__(self, *args, **kwargs)
         settings = cap.session()
 
-        def keep(trace):
-            self.benchmark_result = BenchmarkResult(trace, settings.target)
-            if self.owner is not None:
-                self.owner.benchmark_result = self.benchmark_result
-            if settings.on_trace is not None:
-                settings.on_trace(trace)
-
         args = tuple(_prepared(a) for a in args)
         # described tensors have no values
         values = settings.values and not any(isinstance(a, cap.TensorSpec) for a in args)
-        with cap.use_session(cap.Session(settings.target, values, settings.lnc, keep)):
+        with cap.use_session(cap.Session(settings.target, values, settings.lnc, self.keep(settings))):
             return LegacyKernel.__call__(self, *args, **kwargs)
 
 

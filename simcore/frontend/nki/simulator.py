@@ -7,7 +7,7 @@ import functools
 from simcore.frontend import launch as cap
 from simcore.frontend import state
 from simcore.frontend.jit import Kernel, Launch, unwrap
-from simcore.frontend.measured import BenchmarkResult
+from simcore.frontend.measured import Keeping
 
 
 def simulate(kernel):
@@ -33,11 +33,8 @@ def simulate_kernel(func, args=(), kwargs=None, lnc=None):
     return simulate(func[lnc] if lnc and lnc > 1 and isinstance(func, Kernel) else func)(*args, **(kwargs or {}))
 
 
-class MeasuredKernel(Kernel):
+class MeasuredKernel(Keeping, Kernel):
     """A kernel under benchmark, profile or baremetal: `benchmark_result` has the predicted latency of its last run."""
-
-    benchmark_result: BenchmarkResult | None = None
-    owner: MeasuredKernel | None = None
 
     def __getitem__(self, grid) -> MeasuredKernel:
         kernel = MeasuredKernel(self.function, grid, **self.options)
@@ -49,14 +46,7 @@ class MeasuredKernel(Kernel):
             return super().__call__(*args, **kwargs)
         settings = cap.session()
 
-        def keep(trace):
-            self.benchmark_result = BenchmarkResult(trace, settings.target)
-            if self.owner is not None:
-                self.owner.benchmark_result = self.benchmark_result
-            if settings.on_trace is not None:
-                settings.on_trace(trace)
-
-        with cap.use_session(cap.Session(settings.target, settings.values, settings.lnc, keep)):
+        with cap.use_session(cap.Session(settings.target, settings.values, settings.lnc, self.keep(settings))):
             return super().__call__(*args, **kwargs)
 
 

@@ -42,7 +42,9 @@ def overview(view: View) -> list[Line]:
             for cause, idle in list(_stalls(s, name).items())[:3]:
                 line.append((f"{palette.CAUSES[cause].symbol} {cause} {fmt.time(idle)}  ", f"cause:{cause}"))
             lines.append(line)
-    lines += [line_of(f"{view.runs.title(i)} note".lstrip(), (s.caveat, "warn")) for i, s in enumerate(sums) if s.caveat]
+    for i, s in enumerate(sums):
+        if s.caveat:
+            lines.append(line_of(f"{view.runs.title(i)} note".lstrip(), (s.caveat, "warn")))
     return lines
 
 
