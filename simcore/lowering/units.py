@@ -120,6 +120,10 @@ class _Rewriter:
     def _storage(self, i: int, k: int) -> int:
         return int(self.trace.region_storage[self.trace.regions(i)[k]])
 
+    def _loads(self, i: int) -> bool:
+        v = self.trace.variants[self.trace.variant[i]]
+        return v.name == "dma_copy" and v["dst"].on_chip and not v["src"].on_chip
+
     def _reads_input(self, i: int) -> bool:
         return any(self.trace.storages[int(self.trace.region_storage[r])].kind == "input"
                    for r in self.trace.regions(i))
@@ -364,16 +368,18 @@ class _Rewriter:
         for p, c in edges:
             waits[c] += 1
             follow[p].append(c)
-        free = [g for g in leaders if not waits[g]]
+        # a load stands in front of the first that needs it
+        place = {g: (min(follow[g]), g) if follow[g] and self._loads(g) else (g, n) for g in leaders}
+        free = [(place[g], g) for g in leaders if not waits[g]]
         heapq.heapify(free)
         number: dict[int, int] = {}
         while free:
-            g = heapq.heappop(free)
+            _, g = heapq.heappop(free)
             number[g] = len(number)
             for c in follow[g]:
                 waits[c] -= 1
                 if not waits[c]:
-                    heapq.heappush(free, c)
+                    heapq.heappush(free, (place[c], c))
         # merged instructions wait for each other: leave the program as it was written
         if len(number) < len(leaders):
             plain = [(p, c, why) for p in range(n) for c, why in self.after[p]]
