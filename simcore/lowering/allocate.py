@@ -7,7 +7,7 @@ memory before it uses a place again, because a tile that takes a used place wait
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import numpy as np
 
@@ -19,16 +19,20 @@ from simcore.ordering import stable_order
 from simcore.trace import Trace
 
 
+Mode = Literal["rotate", "apart", "packed"]
+
+
 class Arena:
-    """Free intervals of a memory, taken in rotation; packed: small tiles from the bottom, large ones from the top.
+    """Free intervals of [base, base + size), taken in rotation; packed: small tiles from the bottom, large ones from
+    the top.
 
     The intervals are disjoint and ascending, in parallel lists of starts and ends.
     """
 
-    def __init__(self, size: int, packed: bool = False):
-        self.size, self.packed = size, packed
-        self.starts, self.ends = [0], [size]
-        self.at = 0
+    def __init__(self, size: int, base: int = 0, packed: bool = False):
+        self.base, self.end, self.packed = base, base + size, packed
+        self.starts, self.ends = [base], [self.end]
+        self.at = base
 
     def take(self, size: int) -> int | None:
         """The first free place of `size` at or after the last one taken, else the first free place, else None."""
@@ -47,7 +51,7 @@ class Arena:
         return None
 
     def _pack(self, size: int) -> int | None:
-        large = size * 32 >= self.size
+        large = size * 32 >= self.end - self.base
         fits = [i for i, (a, b) in enumerate(zip(self.starts, self.ends, strict=True)) if b - a >= size]
         if not fits:
             return None
@@ -66,7 +70,7 @@ class Arena:
             ends[i] = start
         else:
             del starts[i], ends[i]
-        self.at = end if end < self.size else 0
+        self.at = end if end < self.end else self.base
         return start
 
     def give(self, start: int, size: int) -> None:
@@ -77,6 +81,47 @@ class Arena:
         if i < j:
             start, end = min(start, starts[i]), max(end, ends[j - 1])
         starts[i:j], ends[i:j] = (start,), (end,)
+
+
+class Apart:
+    """An arena for each power of two of sizes: small tiles that stay do not cut up the room for large ones.
+
+    Each gets what its tiles need at once, and what is left over in proportion to the bytes that pass through.
+    """
+
+    def __init__(self, size: int, grain: int, born: np.ndarray, died: np.ndarray, need: np.ndarray):
+        bits = np.array([int(n).bit_length() for n in need.tolist()], np.int64)
+        groups = [(b, bits == b) for b in np.unique(bits).tolist()]
+        peaks = [_peak(born[mine], died[mine], need[mine]) for _, mine in groups]
+        want, passing = sum(peaks), max(1, int(need.sum()))
+        left = max(0, size - want)
+        self.own: dict[int, Arena] = {}
+        base = 0
+        for (b, mine), peak in zip(groups, peaks, strict=True):
+            share = peak + left * int(need[mine].sum()) // passing if left else peak * size // want
+            share = min(share // grain * grain, size - base)
+            self.own[b] = Arena(share, base)
+            base += share
+        self.all = list(self.own.values())
+
+    def take(self, size: int) -> int | None:
+        """A place in the arena of this size, or in another one where that is full."""
+        first = self.own[size.bit_length()]
+        found = first.take(size)
+        for arena in self.all if found is None else ():
+            if found is None and arena is not first:
+                found = arena.take(size)
+        return found
+
+    def give(self, start: int, size: int) -> None:
+        next(a for a in self.all if a.base <= start < a.end).give(start, size)
+
+
+def _peak(born: np.ndarray, died: np.ndarray, need: np.ndarray) -> int:
+    """The most that is alive at once; a tile may take the place of one that dies where it is born."""
+    at = np.concatenate([born * 2 + 1, died * 2 + 2])
+    change = np.concatenate([need, -need])
+    return int(np.cumsum(change[stable_order(at)]).max(initial=0))
 
 
 class Placement:
@@ -96,10 +141,11 @@ class Placement:
         self.before = np.zeros((0, 2), np.int64)
 
 
-def place(trace: Trace, machine: Machine, units: Units, *, packed: bool = False) -> Placement:
+def place(trace: Trace, machine: Machine, units: Units, mode: Mode = "rotate") -> Placement:
     """Give every on-chip tile an address.  Raises CapacityError, naming what fills the memory, when it does not fit.
 
-    packed leaves large gaps together in SBUF instead of using all of it in turn.
+    mode  how SBUF is given: all of it in turn ("rotate"), in turn with tiles of different size in different parts
+          ("apart"), or with the gaps left together ("packed")
     """
     placement = Placement(len(trace.storages))
     at = units.unit[np.repeat(np.arange(len(trace)), np.diff(trace.access_start))]
@@ -115,7 +161,7 @@ def place(trace: Trace, machine: Machine, units: Units, *, packed: bool = False)
     for core in range(max(1, trace.cores)):
         for buffer in (sbuf, psum):
             bundles = units.bundles if buffer is psum else []
-            before += _place_memory(trace, machine, placement, buffer, core, bundles, packed and buffer is sbuf)
+            before += _place_memory(trace, machine, placement, buffer, core, bundles, mode if buffer is sbuf else "rotate")
     placement.before = np.array(before, np.int64).reshape(-1, 2)
     return placement
 
@@ -128,7 +174,7 @@ def _capacity(machine: Machine, buffer) -> tuple[int, int]:
 
 
 def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: int, bundles: list[list[int]],
-                  packed: bool) -> list[int]:
+                  mode: Mode) -> list[int]:
     """Fill in the tiles of one memory.  Returns who takes whose place: earlier storage, later storage, and so on."""
     size, grain = _capacity(machine, buffer)
     kinds, kind = trace.storage_kinds
@@ -150,7 +196,9 @@ def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: in
     dying = mortal[stable_order(p.died[mortal], mortal)].tolist()
     died, need, address = p.died.tolist(), p.size.tolist(), p.address.tolist()
     next_death, given = 0, set[int]()
-    arena, held = Arena(size, packed), _Occupants()
+    arena = (Apart(size, grain, p.born[mortal], p.died[mortal], p.size[mortal]) if mode == "apart"
+             else Arena(size, packed=mode == "packed"))
+    held = _Occupants()
     take, give, replace = arena.take, arena.give, held.replace
     before: list[int] = []
     for tile, born, at in zip(tiles.tolist(), p.born[tiles].tolist(), asked.tolist(), strict=True):

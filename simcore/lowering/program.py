@@ -7,14 +7,14 @@ a matmul is LDWEIGHTS and MATMUL, in float32 twice).  Costs are worked out once 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 
 from simcore.errors import CapacityError
 from simcore.isa.table import ENGINE_INDEX, Engine, Op
 from simcore.layout import psum, sbuf
-from simcore.lowering.allocate import Placement, place
+from simcore.lowering.allocate import Mode, Placement, place
 from simcore.lowering.costs import ops_of
 from simcore.lowering.demand import by_demand
 from simcore.lowering.dependences import DATA, REUSE, accesses, dependences, unique_edges
@@ -134,10 +134,11 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
     edges = dependences(renamed)
     for room in (1.0, 0.5, 0.1):
         units = units_of(renamed, machine, *edges, room)
-        try:
-            return renamed, units, place(renamed, machine, units)
-        except CapacityError:
-            continue
+        for mode in get_args(Mode):
+            try:
+                return renamed, units, place(renamed, machine, units, mode)
+            except CapacityError:
+                continue
     edges = dependences(trace)
     units = units_of(trace, machine, *edges, 0.0)
     try:
@@ -163,12 +164,12 @@ def _spilled(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement] |
     size = machine.sbuf.get("usable_bytes_per_partition") or machine.sbuf.bytes_per_partition
     found: list[tuple[Trace, Units, Placement]] = []
     for order in (np.arange(len(trace)), by_demand(trace, *dependences(trace)).row):
-        for share, packed in ((0.95, False), (0.8, False), (0.95, True), (0.8, True), (0.6, True)):
+        for share, mode in ((0.95, "apart"), (0.8, "apart"), (0.7, "apart"), (0.6, "apart"), (0.6, "packed")):
             try:
                 spilled = spill(trace, int(share * size), machine.sbuf.align_bytes, order)
                 one = np.arange(len(spilled))
                 units = Units(one, one, np.ones(len(spilled), np.int64), *dependences(spilled))
-                found.append((spilled, units, place(spilled, machine, units, packed=packed)))
+                found.append((spilled, units, place(spilled, machine, units, mode)))
                 break
             except CapacityError:
                 continue
