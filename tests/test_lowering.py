@@ -6,6 +6,7 @@ import pytest
 from simcore import capture, load_machine, simulate
 from simcore.dtypes import to_dtype
 from simcore.frontend import TensorSpec
+from simcore.lowering.allocate import Apart, Arena
 from simcore.lowering.coverage import outside_calibration
 from simcore.lowering.dependences import DATA, REUSE, dependences
 from simcore.lowering.program import lower
@@ -306,3 +307,39 @@ def test_each_core_loads_its_tables():
     loads = [int(c) for c, o in zip(program.core, program.op, strict=True)
              if program.opcodes[o] == "ACT_TABLE_LOAD"]
     assert sorted(loads) == [0, 0, 1, 1]
+
+
+# ---------------------------------------------------------------------------------------------- what does not fit
+
+
+def test_small_tiles_that_stay_do_not_cut_up_the_room_for_large_ones():
+    """Four times a tile of 16 bytes that stays and one of 240 that goes; then one of 512 in a memory of 1024."""
+    born = np.array([0, 0, 1, 1, 2, 2, 3, 3, 9])
+    died = np.array([10, 4, 10, 4, 10, 4, 10, 4, 10])
+    need = np.array([16, 240] * 4 + [512])
+
+    def places(arena):
+        at = [arena.take(int(n)) for n in need[:8]]
+        for k in range(1, 8, 2):
+            arena.give(at[k], 240)
+        return arena.take(512)
+
+    assert places(Arena(1024)) is None
+    assert places(Apart(1024 + 512, 16, born, died, need)) is not None
+
+
+def test_an_argument_that_does_not_stay_is_loaded_again_and_not_saved():
+    def kernel(a):
+        import neuronxcc.nki.isa as nisa
+        import neuronxcc.nki.language as nl
+
+        out = nl.ndarray((4, 8, nl.par_dim(128), 8192), dtype=nl.float32, buffer=nl.shared_hbm)
+        x = [nl.load(a[j]) for j in range(8)]
+        for i in range(4):
+            for j in range(8):
+                nl.store(out[i, j], nisa.tensor_scalar(x[j], nl.multiply, float(i)))
+        return out
+
+    program = lower(older(kernel, spec((8, 128, 8192))), TRN2)
+    kept = sum(program.hbm_write_bytes[program.op].tolist())
+    assert program.trace.info["spilled_bytes"] > 0 and kept == 4 * 8 * 128 * 8192 * 4

@@ -164,12 +164,12 @@ def _spilled(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement] |
     size = machine.sbuf.get("usable_bytes_per_partition") or machine.sbuf.bytes_per_partition
     found: list[tuple[Trace, Units, Placement]] = []
     for order in (np.arange(len(trace)), by_demand(trace, *dependences(trace)).row):
-        for share, mode in ((0.95, "apart"), (0.8, "apart"), (0.7, "apart"), (0.6, "apart"), (0.6, "packed")):
+        for share in (0.95, 0.8, 0.7, 0.6, 0.5):
             try:
                 spilled = spill(trace, int(share * size), machine.sbuf.align_bytes, order)
                 one = np.arange(len(spilled))
                 units = Units(one, one, np.ones(len(spilled), np.int64), *dependences(spilled))
-                found.append((spilled, units, place(spilled, machine, units, mode)))
+                found.append((spilled, units, place(spilled, machine, units, "packed" if share == 0.5 else "apart")))
                 break
             except CapacityError:
                 continue
