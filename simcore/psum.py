@@ -5,10 +5,12 @@ Tracked per partition and byte, on the storage (`Storage.started`), because kern
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
 
+from simcore.dtypes import DType
 from simcore.layout import Layout
 from simcore.tensor import Tensor
 
@@ -42,13 +44,13 @@ def reset_accumulation(t: Tensor) -> None:
 
 def psum_box(t: Tensor) -> tuple[int, int, int, int]:
     """(first, past last) partition and (first, past last) byte within the partitions that a PSUM view touches."""
-    return _box(t.layout, t.offset, t.storage.bytes_per_partition)
+    return _box(t.layout, t.offset, t.storage.shape, t.storage.dtype)
 
 
 @lru_cache(maxsize=4096)
-def _box(lay: Layout, offset: int, partition_bytes: int) -> tuple[int, int, int, int]:
+def _box(lay: Layout, offset: int, shape: tuple[int, ...], dtype: DType) -> tuple[int, int, int, int]:
     size = lay.dtype.itemsize
-    first, low = divmod(offset, partition_bytes // size)
+    first, low = divmod(offset, math.prod(shape[1:]) * dtype.itemsize // size)
     span = sum((n - 1) * s for n, s in zip(lay.shape[1:], lay.strides[1:], strict=True))
     return first, first + lay.shape[0], low * size, (low + span + 1) * size
 

@@ -185,10 +185,11 @@ class Recorder:
         self.variant_list: list[Variant] = []
         self.variant_col: list[int] = []
         self.site_col: list[int] = []
+        self._core = 0
         self._cores = [(0, 0)]                    # (first instruction, core): who runs from there on
         self.access: list[Tensor] = []
-        self._numbers: list[int] = []             # storage, layout, offset of earlier ones
-        self._views: list[tuple[np.ndarray, ...]] = []      # the same of still earlier ones, as columns
+        self._columns: tuple[list[int], ...] = ([], [], [])      # storage, layout, offset of earlier ones
+        self._views: list[tuple[np.ndarray, ...]] = []      # the same of still earlier ones
         self.storages: list[Storage] = []
         self.sites: list[Site] = []
         self.order: list[tuple[int, int]] = []
@@ -210,11 +211,12 @@ class Recorder:
 
     @property
     def core(self) -> int:
-        return self._cores[-1][1]
+        return self._core
 
     @core.setter
     def core(self, core: int) -> None:
-        if core != self.core:
+        if core != self._core:
+            self._core = core
             self._cores.append((len(self), core))
 
     def of_core(self, core: int, first: int = 0) -> list[int]:
@@ -230,24 +232,25 @@ class Recorder:
         return out
 
     def new_storage(self, name, shape, dtype, buffer: MemoryRegion, *, address=None, site=None, kind="tile") -> Storage:
-        storage = Storage(len(self.storages), name, shape, dtype, buffer, address, site, kind, self.core,
+        storage = Storage(len(self.storages), name, shape, dtype, buffer, address, site, kind, self._core,
                           len(self.variant_col))
         self.storages.append(storage.recorded() if self.values else storage)
         return storage
 
     def release(self) -> None:
         """Let go of the views touched so far, and with them of memory; their numbers stay."""
-        numbers = self._numbers
-        for t in self.access:
-            numbers += (t.storage.id, t.layout.id, t.offset)
-        self.access.clear()
+        views = self.access
+        for column, new in zip(self._columns, ([t.storage.id for t in views], [t.layout.id for t in views],
+                                               [t.offset for t in views]), strict=True):
+            column += new
+        views.clear()
 
     def compact(self) -> None:
         """Keep of the views touched no more than a trace needs: a kernel makes millions of them."""
         self.release()
-        storage, view, offset = np.array(self._numbers, np.int64).reshape(-1, 3).T
-        self._views.append((storage.astype(np.int32), view.astype(np.int32), offset.copy()))
-        self._numbers.clear()
+        self._views.append(tuple(np.array(column, kind) for column, kind in
+                                 zip(self._columns, (np.int32, np.int32, np.int64), strict=True)))
+        self._columns = ([], [], [])
 
     def trace(self, name: str, *, outputs, sources, cores, info) -> Trace:
         arity = np.fromiter((len(v.operands) for v in self.variant_list), np.int64, len(self.variant_list))

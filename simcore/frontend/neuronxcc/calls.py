@@ -59,13 +59,16 @@ class Mask:
         return Mask(tuple(shape), box, kept if kept is None else kept.transpose([d for d in dims if d is not None]))
 
 
+_TRUTHS = (bool, int, np.integer, np.bool_)
+
+
 def resolve(mask, shape) -> Mask | None | bool:
     """None: everything is computed.  False: nothing is.  Otherwise which part of a grid of `shape`."""
     if mask is None or mask is True:
         return None
     if mask.__class__ is Mask:
         return mask
-    if isinstance(mask, bool | int | np.integer | np.bool_):
+    if isinstance(mask, _TRUTHS):
         return None if truth(mask) else False
     if not isinstance(mask, Predicate):
         raise KernelError(f"mask= takes a comparison of index expressions, not {type(mask).__name__}")
@@ -132,15 +135,15 @@ def _write_zeros(t: Tile, kept: PsumState) -> None:
 def after_write(t: Tile, name: str) -> None:
     if t.form.buffer is psum and t.form.size:
         storage = t.storage
-        box = psum_box(t.tensor())
         kept = storage.tag
         if name == "nc_matmul":
-            if kept is not None:
+            if kept is not None and kept.written:
+                box = psum_box(t.tensor())
                 kept.written = [b for b in kept.written if not _overlap(b, box)]
         else:
             if kept is None:
                 kept = storage.tag = PsumState()
-            kept.written.append(box)
+            kept.written.append(psum_box(t.tensor()))
 
 
 def accumulates(t: Tile) -> bool | None:
@@ -149,6 +152,8 @@ def accumulates(t: Tile) -> bool | None:
     if kept is None:
         return None
     kept.zero = False
+    if not kept.written:
+        return None
     box = psum_box(t.tensor())
     return True if any(_overlap(b, box) for b in kept.written) else None
 

@@ -111,12 +111,16 @@ class Blocks(Tile):
         if key.__class__ is not tuple:
             key = (key,)
         n = len(self.blocks)
-        if self.joined is None and len(key) < n and _integers(key):
-            return SomeBlocks(self, key)
         at, rest = key[:n], key[n:]
-        part = self.parts.get(at) if self.joined is None and _integers(at) else None
-        if part is not None:
-            return part[rest] if rest else part
+        if self.joined is None:
+            try:
+                part = self.parts.get(at)
+            except TypeError:           # an index expression
+                part = None
+            if part is not None:
+                return part[rest] if rest else part
+            if len(key) < n and _integers(key):
+                return SomeBlocks(self, key)
         if self.joined is None and len(at) == n and _integers(at):
             pass
         elif self.joined is None:

@@ -17,10 +17,12 @@ from simcore.isa.operators import OPERATORS, Operator
 from simcore.layout import psum
 from simcore.tensor import Tensor
 
+_TENSORS = (Tile, Tensor)
+
 
 def _on_chip(x):
     """Operands of nl functions may lie in HBM by mistake only; PSUM and SBUF are as they are."""
-    return operand(x, "operand") if isinstance(x, Tile | Tensor) else maybe(x)
+    return operand(x, "operand") if isinstance(x, _TENSORS) else maybe(x)
 
 
 def _index_tile(x):

@@ -39,7 +39,20 @@ class MGrid:
 
     def __getitem__(self, key) -> Grid:
         key = key if isinstance(key, tuple) else (key,)
-        lines = [arange(k.start or 0, k.stop, k.step or 1) for k in key]
-        shape = tuple(line.shape[0] for line in lines)
-        return Grid(Index(shape, line.const, tuple(line.coefs[0] if j == k else 0 for j in range(len(shape))))
-                    for k, line in enumerate(lines))
+        ends = tuple([(k.start, k.stop, k.step) for k in key])
+        found = _grids.get(ends)
+        if found is None:
+            found = _made(key)
+            if len(_grids) < 4096:
+                _grids[ends] = found
+        return found
+
+
+_grids: dict[tuple, Grid] = {}
+
+
+def _made(key: tuple[slice, ...]) -> Grid:
+    lines = [arange(k.start or 0, k.stop, k.step or 1) for k in key]
+    shape = tuple(line.shape[0] for line in lines)
+    return Grid(Index(shape, line.const, tuple(line.coefs[0] if j == k else 0 for j in range(len(shape))))
+                for k, line in enumerate(lines))

@@ -14,6 +14,8 @@ import numpy as np
 
 from simcore.errors import KernelError
 
+_INTEGERS = (int, np.integer)
+
 
 class Index:
     """An integer for each point of a grid of `shape`; `table` holds the values where they are not affine."""
@@ -140,7 +142,7 @@ class Index:
         return self.expanded(shape), other.expanded(shape)
 
     def __add__(self, other):
-        if isinstance(other, int | np.integer):
+        if isinstance(other, _INTEGERS):
             if self.table is not None:
                 return Index(self.shape, 0, (), self.table + int(other))
             return Index(self.shape, self.const + int(other), self.coefs)
@@ -163,10 +165,10 @@ class Index:
         return self + -other if isinstance(other, int | np.integer | Index) else NotImplemented
 
     def __rsub__(self, other):
-        return -self + other if isinstance(other, int | np.integer) else NotImplemented
+        return -self + other if isinstance(other, _INTEGERS) else NotImplemented
 
     def __mul__(self, other):
-        if isinstance(other, int | np.integer):
+        if isinstance(other, _INTEGERS):
             other = int(other)
             if self.table is not None:
                 return Index(self.shape, 0, (), self.table * other)

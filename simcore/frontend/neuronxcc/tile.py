@@ -148,6 +148,8 @@ class Tile:
             if stored is not None:
                 f.cuts[stored] = found
         made, delta, addresses = found
+        if made is f and not delta and self.__class__ is Tile and self.dynamic is self.mask is addresses is None:
+            return self
         storage = self._storage if self.__class__ is Tile else self.storage
         if addresses is not None:
             return Tile(storage, made, self.offset + delta, Gather.table(addresses))

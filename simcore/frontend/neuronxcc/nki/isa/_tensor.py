@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from simcore.dtypes import float32
 from simcore.errors import KernelError
@@ -21,12 +22,9 @@ def nc_matmul(stationary, moving, *, is_stationary_onezero=False, is_moving_onez
               tile_position=(), tile_size=(), perf_mode=matmul_perf_mode.none, mask=None, **kwargs):
     """A PSUM tile: stationary.T @ moving.  `psum += nc_matmul(...)` accumulates there."""
     a, b = in_sbuf(operand(stationary, "stationary"), mask), in_sbuf(operand(moving, "moving"), mask)
-    pair = 1
-    if perf_mode is not matmul_perf_mode.none and getattr(perf_mode, "name", str(perf_mode)).startswith("double_row"):
-        pair = 2
-    columns = math.prod(a.shape[1:]) // pair
-    width = b.shape[1:] if pair == 1 else (math.prod(b.shape[1:]) // pair,)
-    shape = (columns, *width)
+    pair = perf_mode is not matmul_perf_mode.none and getattr(perf_mode, "name", str(perf_mode)).startswith(
+        "double_row")
+    shape = _product_shape(a.form.shape, b.form.shape, 2 if pair else 1)
     transposing = is_transpose is True
     dtype = b.form.dtype if transposing and b.form.dtype.itemsize == 2 else float32
     return _matmul(a, b, shape, dtype, mask,
@@ -35,9 +33,14 @@ def nc_matmul(stationary, moving, *, is_stationary_onezero=False, is_moving_onez
                         perf_mode=perf_mode))
 
 
+@lru_cache(maxsize=1024)
+def _product_shape(a: tuple[int, ...], b: tuple[int, ...], pair: int) -> tuple[int, ...]:
+    return (math.prod(a[1:]) // pair, *(b[1:] if pair == 1 else (math.prod(b[1:]) // pair,)))
+
+
 def in_sbuf(t, mask):
     """The Tensor engine reads SBUF: an operand in PSUM is copied there first, as the compiler does."""
-    return t if t.buffer is sbuf else tensor_copy(t, mask=mask if not isinstance(mask, Predicate) else None)
+    return t if t.form.buffer is sbuf else tensor_copy(t, mask=mask if not isinstance(mask, Predicate) else None)
 
 
 def _matmul(a, b, shape, dtype, mask, params):
