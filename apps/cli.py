@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     ours, script = _split(given)
     try:
-        app(args=ours, obj=script, prog_name="simcore")
+        _command()(args=ours, obj=script, prog_name="simcore")
     except SystemExit as e:
         if e.code == 130:
             print("simcore: interrupted", file=sys.stderr)
@@ -79,6 +79,21 @@ def main(arguments: list[str] | None = None) -> None:
             70,
             ours,
         )
+
+
+def _command():
+    """The commands as typer builds them; its help gives every option a type, and a flag has none to give."""
+    from typer.main import get_command
+
+    command = get_command(app)
+    known = [command]
+    while known:
+        one = known.pop()
+        known += getattr(one, "commands", {}).values()
+        for option in one.params:
+            if getattr(option, "is_flag", False) and option.metavar is None:
+                option.metavar = ""
+    return command
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:

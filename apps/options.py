@@ -42,7 +42,7 @@ _ARGUMENT = Annotated[
 _ARGUMENTS = Annotated[
     list[Path],
     typer.Argument(
-        metavar="FILE...", help="Kernel scripts, saved .simcore runs, hardware profiles.", show_default=False
+        metavar="FILE", help="Kernel scripts, saved .simcore runs, hardware profiles.", show_default=False
     ),
 ]
 _OPTIONS: dict[str, tuple[Any, Any]] = {

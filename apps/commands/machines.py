@@ -12,7 +12,7 @@ def machines(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CHIP]...",
+            metavar="CHIP",
             help="Chips or machine files to show in full; without any, all chips in brief.",
             show_default=False,
         ),
