@@ -39,6 +39,7 @@ _ARGUMENT = Annotated[
         metavar="FILE", help="A kernel script, a saved .simcore run, or a hardware profile.", show_default=False
     ),
 ]
+_SCRIPT = Annotated[Path, typer.Argument(metavar="FILE", help="A kernel script.", show_default=False)]
 _ARGUMENTS = Annotated[
     list[Path],
     typer.Argument(
@@ -123,10 +124,11 @@ def window_ps(text: str | None) -> tuple[int, int] | None:
     return picoseconds(first), picoseconds(last)
 
 
-def takes_sources(*, several: bool = False) -> Callable[[Callable], Callable]:
+def takes_sources(*, several: bool = False, scripts: bool = False) -> Callable[[Callable], Callable]:
     """Expand a command's parameter `sources: Sources` into the arguments and options above.
 
-    What follows "--" on the command line reaches `Sources.script_args` through the context.
+    several: more than one file; scripts: kernel scripts only.  What follows "--" on the command line reaches
+    `Sources.script_args` through the context.
     """
 
     def decorate(command: Callable) -> Callable:
@@ -140,6 +142,7 @@ def takes_sources(*, several: bool = False) -> Callable[[Callable], Callable]:
             sources = Sources(files=files, script_args=tuple(ctx.obj or ()), **options)
             return command(sources=sources, **given)
 
+        argument = _ARGUMENTS if several else _SCRIPT if scripts else _ARGUMENT
         own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "sources"]
         shared = [
             inspect.Parameter(
@@ -149,7 +152,7 @@ def takes_sources(*, several: bool = False) -> Callable[[Callable], Callable]:
         ]
         signature = [
             inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
-            inspect.Parameter("file", inspect.Parameter.KEYWORD_ONLY, annotation=_ARGUMENTS if several else _ARGUMENT),
+            inspect.Parameter("file", inspect.Parameter.KEYWORD_ONLY, annotation=argument),
             *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own),
             *shared,
         ]

@@ -7,7 +7,7 @@ from pathlib import Path
 from simcore.apps.options import Output, Sources, takes_sources
 
 
-@takes_sources()
+@takes_sources(scripts=True)
 def capture_hw(sources: Sources, output: Output = None) -> None:
     """Run a script on the chip under the vendor's profiler and pack profile, versions and shapes into one bundle."""
     from simcore.apps.hardware.bundle import SUFFIX
