@@ -31,6 +31,7 @@ def prepare(*, timing: bool) -> None:
         return run_ranks(self, kernel_under_test)
 
     orchestrator._run_simulator_inference = run
+    orchestrator._run_compilation = trace_only
     if timing:
         cheap_random()
         orchestrator.execute = lambda self, kernel_under_test: time_only(kernel_under_test)
@@ -81,6 +82,18 @@ def run_ranks(self, kernel_under_test):
             array = expected[name]
             np.asarray(output, dtype=getattr(array, "dtype", None)).tofile(to / f"{name}.bin")
     return str(folder)
+
+
+def trace_only(self, collector, kernel_under_test) -> None:
+    """The compiler's part: tests marked "trace only" want the kernel traced, others nothing."""
+    from test.utils.common_dataclasses import TraceMode
+    from test.utils.exceptions import CompilationException
+
+    if self.trace_mode is TraceMode.TraceOnly:
+        try:
+            _traces(kernel_under_test, values=False)
+        except Exception as e:
+            raise CompilationException(str(e)) from e
 
 
 def time_only(kernel_under_test) -> None:
