@@ -30,6 +30,7 @@ class Sources:
     script_args: tuple[str, ...] = ()  # what follows "--", for the script
     values: bool = True  # False: timing only
     lnc: int | None = None  # physical cores the kernel is launched on
+    release: str | None = None  # the NKI release it was written for; None: the newest
     launch: int | None = None  # only this launch of a script, counted from 1
 
 
@@ -85,6 +86,15 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         int | None,
         typer.Option(
             "--lnc", metavar="N", min=1, max=2, help="Launch the kernel on N physical cores.", rich_help_panel=PANEL
+        ),
+    ),
+    "release": (
+        str | None,
+        typer.Option(
+            "--nki-release",
+            metavar="N",
+            help="The NKI release the kernel was written for, where that changes values: 0.1 to 0.6 (default: newest).",
+            rich_help_panel=PANEL,
         ),
     ),
     "launch": (

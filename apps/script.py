@@ -81,9 +81,11 @@ def _captured(sources: Sources) -> Iterator[list[Trace]]:
     """While this is open, `import nki` works and each kernel launch appends its trace to the list."""
     from simcore.apps.devices import standing_in
     from simcore.frontend import Session, activate, use_session
+    from simcore.frontend.launch import check_release
 
     traces: list[Trace] = []
-    session = Session(chip(sources.target), sources.values, sources.lnc, traces.append)
+    release = {} if sources.release is None else {"release": check_release(sources.release)}
+    session = Session(chip(sources.target), sources.values, sources.lnc, traces.append, **release)
     with activate(), standing_in(), use_session(session):
         yield traces
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from simcore.isa.table import Row
 
 
+RELEASES = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6")      # of the vendor's `nki` package, oldest first
+
+
 @dataclass(frozen=True, slots=True)
 class Operand:
     """One tensor operand of a variant.  access is "r", "w" or "rw" (accumulation)."""
@@ -177,8 +180,9 @@ class Recorder:
     access  the views touched since the last `compact`
     """
 
-    def __init__(self, target: str, *, values: bool):
+    def __init__(self, target: str, *, values: bool, release: str = RELEASES[-1]):
         self.target = target
+        self.nki_release = release
         self.values = values
         self.site: int | None = None
         self.variants: dict[Any, Variant] = {}

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import simcore
 from simcore.dtypes import DTYPES
-from simcore.errors import NkiValidationError
+from simcore.errors import NkiValidationError, UsageError
+from simcore.frontend import Session, use_session
 from simcore.isa.mx import pack, unpack
 from tests.isa_run import Out, close, issue, nisa, nl
 
@@ -208,6 +210,24 @@ def test_quantize_and_matmul_mx(name, emax):
                 **_mx_operands(a, b, name, k, m, n))
     want = np.einsum("pmj,pnj->mn", reference(a)[0], reference(b)[0])
     close(got[-1], want, tol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "emax"), [("float8_e4m3fn_x4", 8), ("float8_e5m2_x4", 15)])
+def test_quantize_mx_of_releases_before_0_5_saturates(name, emax):
+    """The sample algorithm of the OCP specification: 2 ** (floor(log2(max)) - Emax), elements cut at their maximum."""
+    x = np.tile(np.float32([[1.99, -1.99, 0.5, 0.25]]), (32, 2)).astype(ml_dtypes.bfloat16)
+    operands = {"dst": Out((32, 2), name), "src": x,
+                "dst_scale": Out((32, 2), "uint8", before=np.zeros((32, 2), np.uint8))}
+    with use_session(Session(release="0.4")):
+        packed, scale = issue("quantize_mx", target="trn3", **operands)
+    assert (scale[:4] == 127 - emax).all()
+    largest = float(ml_dtypes.finfo(DTYPES[name].packed.np).max)
+    want = [min(largest, 1.99 * 2.0 ** emax), -min(largest, 1.99 * 2.0 ** emax), 2.0 ** (emax - 1), 2.0 ** (emax - 2)]
+    np.testing.assert_array_equal(unpack(packed, DTYPES[name])[0, 0], want)
+    packed, scale = issue("quantize_mx", target="trn3", **operands)
+    assert (scale[:4] == 128 - emax).all()
+    with pytest.raises(UsageError, match="no NKI release '0.9'"):
+        simcore.capture(lambda: None, release="0.9")
 
 
 def _mx_operands(a, b, name, k, m, n):

@@ -23,7 +23,7 @@ from simcore.frontend.programs import Programs
 from simcore.layout import PARTITIONS, layout, private_hbm, row_major, shared_hbm, to_buffer
 from simcore.machine import available
 from simcore.tensor import Storage, Tensor
-from simcore.trace import Recorder, Trace
+from simcore.trace import RELEASES, Recorder, Trace
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,16 @@ class TensorSpec:
 
 @dataclass
 class Session:
-    """How launches run now.  `on_trace` receives the Trace of each launch."""
+    """How launches run now.  `on_trace` receives the Trace of each launch.
+
+    release  the NKI release the kernel was written for, where releases compute different values (see `RELEASES`)
+    """
 
     target: str = "trn2"
     values: bool = True
     lnc: int | None = None
     on_trace: Callable[[Trace], None] | None = None
+    release: str = RELEASES[-1]
 
 
 _default = Session()
@@ -98,8 +102,16 @@ def check_target(target: str) -> str:
     return target
 
 
+def check_release(release: str) -> str:
+    """An NKI release that simcore knows.  Raises UsageError."""
+    if release not in RELEASES:
+        raise UsageError(f"there is no NKI release {release!r}; choose one of "
+                         f"{', '.join(RELEASES)}.{nearest(release, RELEASES)}")
+    return release
+
+
 def capture(kernel: Callable, /, *args, target: str | None = None, values: bool | None = None, lnc: int | None = None,
-            grid=None, **kwargs) -> Trace:
+            grid=None, release: str | None = None, **kwargs) -> Trace:
     """Run a kernel and return its Trace.
 
     kernel  a function, jit-decorated or plain, a subscripted kernel (`kernel[2]`), or a functools.partial of one: what a
@@ -109,6 +121,8 @@ def capture(kernel: Callable, /, *args, target: str | None = None, values: bool 
     values  compute the values (outputs in `trace.outputs`); False records what is needed for timing only and allocates
             nothing
     lnc     physical cores the launch uses (1 or 2); grid: a launch grid of the older dialect
+    release the NKI release the kernel was written for ("0.3"; by default the newest): `quantize_mx` doubled its block
+            scales in 0.5
 
     Raises KernelError (with the kernel's line) when the kernel breaks a rule of the language or the chip, ValueNeeded
     when control flow depends on a value in a timing-only run, UsageError when an option takes what the kernel itself
@@ -120,9 +134,12 @@ def capture(kernel: Callable, /, *args, target: str | None = None, values: bool 
     while isinstance(kernel, functools.partial):
         args, kwargs, kernel = (*kernel.args, *args), {**kernel.keywords, **kwargs}, kernel.func
     inner, launch_grid = unwrap(kernel)
-    _refuse_swallowed(inner, args, kwargs, {"target": target, "values": values, "lnc": lnc, "grid": grid})
-    target = check_target(target or session().target)
-    with activate(), use_session(Session(target, _session.values if values is None else values, lnc, None)):
+    _refuse_swallowed(inner, args, kwargs, {"target": target, "values": values, "lnc": lnc, "grid": grid,
+                                             "release": release})
+    now = session()
+    settings = Session(check_target(target or now.target), now.values if values is None else values, lnc,
+                       release=check_release(release or now.release))
+    with activate(), use_session(settings):
         return record(inner, args, kwargs, Launch.of(grid if grid is not None else launch_grid, lnc))
 
 
@@ -143,7 +160,7 @@ def _refuse_swallowed(function: Callable, args: tuple, kwargs: dict, options: di
 def record(function: Callable, args: tuple, kwargs: dict, launch) -> Trace:
     """Run `function` under a fresh recorder with the current session's settings."""
     settings = session()
-    rec = Recorder(settings.target, values=settings.values)
+    rec = Recorder(settings.target, values=settings.values, release=settings.release)
     rec.rank, rec.world = ranks.current()
     inputs = Inputs(rec, shared=launch.programs > 1)
     before = state.begin(rec)

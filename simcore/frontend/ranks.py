@@ -129,7 +129,7 @@ def capture_ranks(kernel: Callable, inputs: Sequence[Any] | Callable[[int], Any]
         return record(function, (), one, shape) if isinstance(one, dict) else record(function, tuple(one), {}, shape)
 
     settings = Session(check_target(target or session().target), session().values if values is None else values, lnc,
-                       None)
+                       release=session().release)
     with activate(), use_session(settings):
         traces = World(count).run(launch)
         state.begin(None)

@@ -15,7 +15,8 @@ from simcore.isa.tensor_engine import check_tiling
 from simcore.layout import psum, sbuf
 from simcore.psum import settle_accumulation
 
-_ELEMENT_MAX = {"float8_e4m3fn_x4": 8, "float8_e5m2_x4": 15}      # largest unbiased exponent of the element
+# largest unbiased exponent of the element, and its largest value
+_ELEMENT_MAX = {"float8_e4m3fn_x4": (8, 448.0), "float8_e5m2_x4": (15, 57344.0)}
 _SCALES = ("uint8", "float8_e8m0fnu")
 
 
@@ -121,7 +122,11 @@ def _(v):
 
 @instruction(engines=(VECTOR,), since=4, opcode="QUANTIZE_MX")
 def quantize_mx(dst: Write, src: Read, dst_scale: Write):
-    """src (float16 or bfloat16) as packed MX elements and block scales 2 ** (floor(log2(max)) - (Emax - 1))."""
+    """src (float16 or bfloat16) as packed MX elements and block scales 2 ** (floor(log2(max)) - (Emax - 1)).
+
+    Up to release 0.4 the scale is the sample algorithm's of the OCP specification, 2 ** (floor(log2(max)) - Emax), half of
+    that, and elements beyond the largest of their type become it (release notes of 0.5).
+    """
 
 
 @quantize_mx.check
@@ -142,14 +147,19 @@ def _(v):
 
 @quantize_mx.values
 def _(dst, src, dst_scale):
+    from simcore.frontend import state
+
     values = rows(f32(src))
     partitions = values.shape[0]
     blocks = values.reshape(partitions // 8, 8, -1, 4)
     top = np.abs(blocks).max((1, 3))
+    emax, largest = _ELEMENT_MAX[str(dst.dtype)]
+    if state.recorder.nki_release >= "0.5":
+        emax -= 1
     with np.errstate(divide="ignore", invalid="ignore"):
-        exponent = np.where(top > 0, np.frexp(top)[1] - 1 - (_ELEMENT_MAX[str(dst.dtype)] - 1), -127)
+        exponent = np.where(top > 0, np.frexp(top)[1] - 1 - emax, -127)
     exponent = np.clip(exponent, -127, 127).astype(np.int32)
-    scaled = np.ldexp(blocks, -exponent[:, None, :, None])
+    scaled = np.clip(np.ldexp(blocks, -exponent[:, None, :, None]), -largest, largest)
     dst.array()[...] = pack(scaled.reshape(partitions, -1, 4), dst.dtype).reshape(dst.shape)
     out = dst_scale.array()
     flat = (exponent + 127).astype(np.uint8)

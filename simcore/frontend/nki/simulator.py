@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 from simcore.frontend import launch as cap
@@ -46,7 +47,7 @@ class MeasuredKernel(Keeping, Kernel):
             return super().__call__(*args, **kwargs)
         settings = cap.session()
 
-        with cap.use_session(cap.Session(settings.target, settings.values, settings.lnc, self.keep(settings))):
+        with cap.use_session(dataclasses.replace(settings, on_trace=self.keep(settings))):
             return super().__call__(*args, **kwargs)
 
 

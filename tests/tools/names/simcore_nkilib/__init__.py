@@ -29,6 +29,9 @@ def pytest_addoption(parser):
     group = parser.getgroup("simcore")
     group.addoption("--simcore-timing", action="store_true",
                     help="capture and simulate without values; nothing is compared")
+    group.addoption("--simcore-zeros", action="store_true", help="memory reads as zeros until it is written")
+    group.addoption("--simcore-release", metavar="N",
+                    help="the NKI release the library was tested with (0.3, of its tag 2.29)")
     group.addoption("--simcore-sample", type=int, metavar="N",
                     help="N tests of each file, evenly spread over those the suite does not skip itself")
     group.addoption("--simcore-share", metavar="K/N", help="the K-th of N shares of the tests (K from 0)")
@@ -53,6 +56,10 @@ class _Run:
         self.share = [int(n) for n in (option("--simcore-share") or "0/1").split("/")]
         self.end = time.monotonic() + (option("--simcore-budget") or math.inf)
         self.timing = option("--simcore-timing")
+        if option("--simcore-release"):
+            kernels.session["release"] = option("--simcore-release")
+        if option("--simcore-zeros"):
+            kernels.zero_memory()
         self.known = set()
         if self.results is not None and self.results.exists():
             lines = [json.loads(line) for line in self.results.read_text().splitlines()]

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from nki_cpu_simulator import options as session
 from nki_cpu_simulator import spent
 
 import simcore
+from simcore.frontend import Session, use_session
 from simcore.frontend.launch import check_target
 from simcore.frontend.ranks import capture_ranks
+from simcore.tensor import Storage
 
 
 
@@ -49,14 +52,24 @@ def _options(kernel_under_test) -> dict:
     return {"target": check_target(compiler.platform_target.get_nc_gen()), "lnc": compiler.logical_nc_config}
 
 
+def zero_memory() -> None:
+    """Memory that reads as zeros until written, as on a chip just started: some references expect it."""
+
+    def allocate(self):
+        self.data = np.zeros(self.nbytes, np.uint8)
+
+    Storage.allocate = allocate
+
+
 def _traces(kernel_under_test, *, values: bool) -> list:
     """The traces of all ranks."""
     ranks, options = kernel_under_test.inference_args.collective_ranks, _options(kernel_under_test)
-    if ranks == 1:
-        kernel = functools.partial(kernel_under_test.kernel_func, **_inputs(kernel_under_test, 0))
-        return [simcore.capture(kernel, values=values, **options)]
-    return capture_ranks(kernel_under_test.kernel_func, lambda rank: _inputs(kernel_under_test, rank), ranks,
-                         values=values, **options)
+    with use_session(Session(**session)):
+        if ranks == 1:
+            kernel = functools.partial(kernel_under_test.kernel_func, **_inputs(kernel_under_test, 0))
+            return [simcore.capture(kernel, values=values, **options)]
+        return capture_ranks(kernel_under_test.kernel_func, lambda rank: _inputs(kernel_under_test, rank), ranks,
+                             values=values, **options)
 
 
 def run_ranks(self, kernel_under_test):
