@@ -506,3 +506,21 @@ def test_transposing_loads_an_identity_first():
     loaded = with_it.dma.end_ps[with_it.dma.queue == hardware[0][0]].max()
     assert with_it.instructions.start_ps[product] > loaded
     assert with_it.totals["kernel_ps"] > without.totals["kernel_ps"]
+
+
+@pytest.mark.parametrize("by_copy", [True, False])
+def test_only_a_copy_takes_over_the_cast_of_its_store(by_copy):
+    @nki.jit
+    def kernel(a):
+        out = nl.ndarray((128, 128), dtype=nl.bfloat16, buffer=nl.shared_hbm)
+        x = nl.load(a)
+        p = nisa.nc_matmul(x, x)
+        nl.store(out, nisa.tensor_copy(p) if by_copy else nisa.tensor_scalar(p, nl.multiply, 2.0))
+        return out
+
+    spec = TensorSpec.parse("bfloat16[128,128]")
+    t = simcore.simulate(simcore.capture(kernel, spec, values=False, target="trn2"), simcore.load_machine("trn2"))
+    opcodes = [t.opcode(r) for e in ("Vector", "Scalar") for r in t.rows(e)]
+    assert opcodes == (["CAST"] if by_copy else ["TENSOR_SCALAR"])
+    stored = t.dma.read_bytes[t.dma.dest == 0].sum()
+    assert stored == 128 * 128 * (2 if by_copy else 4)

@@ -66,9 +66,7 @@ def test_the_simulated_chip_executes_as_many_instructions(case, profiles, reques
     trace = case[0]
     chip = streams.opcodes(streams.profile(profiles, request.node.callspec.params["case"]))
     ours = streams.opcodes(simcore.simulate(trace, simcore.load_machine("trn2")))
-    for counts in (chip, ours):
-        counts["COPY"] += counts.pop("CAST", 0)                 # where a store's cast is done is not modelled
-        counts["LDWEIGHTS"] = min(counts["LDWEIGHTS"], chip["LDWEIGHTS"])   # nor is a stationary tile that stays
+    ours["LDWEIGHTS"] = min(ours["LDWEIGHTS"], chip["LDWEIGHTS"])       # a stationary tile that stays is not modelled
     assert ours == chip
 
 

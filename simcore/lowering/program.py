@@ -15,6 +15,7 @@ from simcore.errors import CapacityError
 from simcore.isa.table import ENGINE_INDEX, Engine, Op
 from simcore.layout import psum, sbuf
 from simcore.lowering.allocate import Mode, Placement, place
+from simcore.lowering.casts import with_casts
 from simcore.lowering.costs import ops_of
 from simcore.lowering.demand import by_demand
 from simcore.lowering.dependences import DATA, REUSE, accesses, dependences, unique_edges
@@ -75,7 +76,7 @@ class Program:
     psum_write_bytes: np.ndarray
     placement: Placement
     occupancy: dict[str, tuple] = field(default_factory=dict)
-    trace: Trace | None = None      # where instructions were added (spills): the trace that trace_row speaks of
+    trace: Trace | None = None      # where instructions were added or changed: the trace that trace_row speaks of
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Stream:
 
 def lower(trace: Trace, machine: Machine) -> Program:
     """Costs, addresses and dependences.  Raises CapacityError when a memory cannot hold the tiles alive at once."""
-    written = len(trace)
+    written = trace.variants
     trace, units, placement = _plan(trace, machine)
     kinds, kind = _kinds(trace, units)
     variant_ops = [ops_of(trace.variants[k.variant], machine, *k[1:]) for k in kinds]
@@ -120,7 +121,7 @@ def lower(trace: Trace, machine: Machine) -> Program:
         dtypes=[o.dtype for o in ops], elements=np.array([o.elements for o in ops], np.int64),
         flops=np.array([o.flops for o in ops], np.int64), placement=placement,
         occupancy=_occupancy(trace, placement, first_chip, last_chip),
-        trace=trace if len(trace) != written else None, **table,
+        trace=trace if trace.variants is not written else None, **table,
     )
 
 
@@ -129,7 +130,7 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
     if trace.info.get("dialect") != LEGACY:
         units = units_of(trace, machine, *dependences(trace))
         return trace, units, place(trace, machine, units)
-    trace = with_identities(trace, machine)
+    trace = with_casts(with_identities(trace, machine))
     renamed = privatize(trace)
     edges = dependences(renamed)
     for room in (1.0, 0.5, 0.1):
