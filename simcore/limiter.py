@@ -1,7 +1,8 @@
 """The Tensor engine's clock limiter.
 
 Time is cut into windows; a window runs at full rate when the one before streamed at least a threshold of its cycles, at
-a lower rate otherwise, and the first window of a run is limited.  Only multiply-moving counts as streaming.
+a lower rate otherwise, and the first window of a run is limited.  Only multiply-moving counts as streaming, by the
+share of the array's rows that it feeds: that is why products of few rows, alone, never leave the lower rate.
 
 The windows of the hardware run free of the kernel, so where they lie is a matter of chance.  The model places them by
 the first product: the machine says how much of a window is gone by then.
@@ -24,32 +25,35 @@ class Limiter:
         self.need = pe.limiter_threshold_fraction * self.window
         rate = pe.limiter_rate_fraction
         self.slow = round(1 / rate) if rate > 0 else 1
+        self.by_rows = pe.limiter_counts_rows
         self.phase = round(pe.limiter_phase_fraction * self.window)
         self.origin: int | None = None          # where a window begins: known with the first product
-        self.busy: dict[int, int] = {}          # per window, counted from the origin
+        self.busy: dict[int, float] = {}        # per window, counted from the origin
 
     def full(self, t: int) -> bool:
         """Does the engine run at full rate at time t?"""
         return self.slow == 1 or (self.origin is not None
                                   and self.busy.get((t - self.origin) // self.window - 1, 0) >= self.need)
 
-    def stream(self, t: int, work: int) -> int:
-        """Stream `work` from t on; returns when it is through."""
+    def stream(self, t: int, work: int, share: float = 1.0) -> int:
+        """Stream `work` from t on through a share of the array's rows; returns when it is through."""
         window, busy, need, slow = self.window, self.busy, self.need, self.slow
         if slow == 1:
             return t + work
         if self.origin is None:
             self.origin = t - self.phase
+        if not self.by_rows:
+            share = 1.0
         origin = self.origin
         while True:
             w = (t - origin) // window
             factor = 1 if busy.get(w - 1, 0) >= need else slow
             room = origin + (w + 1) * window - t
             if work * factor <= room:
-                busy[w] = busy.get(w, 0) + work
+                busy[w] = busy.get(w, 0) + work * share
                 return t + work * factor
             part = room // factor
-            busy[w] = busy.get(w, 0) + part
+            busy[w] = busy.get(w, 0) + part * share
             work -= part
             t += room
 

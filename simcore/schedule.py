@@ -109,6 +109,7 @@ class _Scheduler:
         pe = machine.tensor
         self.passes = [[(pe.ps(a.pe_cycles), pe.ps(b.pe_cycles)) for a, b in zip(mine[::2], mine[1::2], strict=True)]
                        if mine[0].opcode == "LDWEIGHTS" else [] for mine in p.kind_ops]
+        self.row_share = [mine[0].row_share for mine in p.kind_ops]
         self.kind_cells = [mine[0].cells for mine in p.kind_ops]
 
     def run(self) -> Run:
@@ -274,12 +275,13 @@ class _Scheduler:
         """
         limiter = self.limiters[self.p.streams[s].core]
         chip_start, chip_end, c = self.chip_start, self.chip_end, self.first_chip[i]
-        began, latest, mine = self.began[s], self.through[s], self.kind_cells[self.variant[i]]
+        v = self.variant[i]
+        began, latest, mine = self.began[s], self.through[s], self.kind_cells[v]
         through = max(self.whole[s], *[self.cells[s][x] for x in mine]) if mine else latest
         self.order.append(i)
         self.idle[i] = through
         first = -1
-        for load, work in self.passes[self.variant[i]]:
+        for load, work in self.passes[v]:
             a = began if began > t else t                       # loads behind the product before, when it may
             full = limiter.full(a)
             loaded = a + (load if full else load * limiter.slow)
@@ -294,7 +296,7 @@ class _Scheduler:
             # behind a running product one is seen from when that is through, and under the limiter earlier
             early = self.lead if not full and through > a else 0
             shown = max(a, through - early) if through > a else b
-            through = limiter.stream(b, work)
+            through = limiter.stream(b, work, self.row_share[v])
             began = b
             chip_start[c] = a - early if a == began else a
             chip_start[c + 1], chip_end[c + 1] = shown, through + self.tail

@@ -160,7 +160,7 @@ def test_every_mechanism_can_be_switched_off(name, mechanism):
     assert {f.name: f.value for f in without(off, mechanism).facts()} == values[1]
 
 
-ONLY_LATER = {"limiter", "passes", "short-contraction", "read-ahead", "shared-hbm"}
+ONLY_LATER = {"limiter", "passes", "rows", "read-ahead", "shared-hbm"}
 """What the model has for trn2 and later only."""
 
 

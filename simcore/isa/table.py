@@ -80,6 +80,7 @@ class Op:
     flops          arithmetic operations
     pe_cycles      Tensor engine: cycles that scale with the clock limiter (0 for other engines)
     dma            transfer description for DMA triggers, else None
+    row_share      Tensor engine: how many of the array's rows the product feeds, of all
     cells          Tensor engine: the parts of the array a product in tiling mode uses, () for the whole array
     """
 
@@ -95,6 +96,7 @@ class Op:
     dma: Any = None
     dtype: str = ""
     cells: tuple[int, ...] = ()
+    row_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

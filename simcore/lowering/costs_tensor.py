@@ -46,8 +46,6 @@ def tensor_cost(v: Variant, machine: Machine) -> tuple[Op, ...]:
     # an operand of 0 and 1 only needs no second pass
     passes = 1 if transpose or exact else int(t.passes.get(key, 1))
     stream = t.cycles_per_column.get(key, 1.0) * width * stride_factor(moving, machine)
-    if rows <= t.short_contraction_rows and not transpose:
-        stream *= t.short_contraction_factor
     loads = t.stationary_cycles_per_column
     load = loads.get("fp32 transpose" if (transpose or exact) and key == "fp32" else key, 1.0) * columns
     stream = max(stream, t.min_issue_cycles)
@@ -58,7 +56,7 @@ def tensor_cost(v: Variant, machine: Machine) -> tuple[Op, ...]:
         ops.append(Op(engine=TENSOR, opcode="LDWEIGHTS", issue_ps=0,
                       latency_ps=t.ps(load + t.stationary_latency_cycles),
                       reads=("data",) if v.name == "nc_transpose" else ("stationary",), pe_cycles=round(load),
-                      dtype=key, cells=cells))
+                      dtype=key, cells=cells, row_share=rows / t.rows))
         ops.append(Op(engine=TENSOR, opcode="MATMUL", issue_ps=t.ps(stream),
                       latency_ps=t.ps(stream + t.pipeline_latency_cycles),
                       reads=("moving", "dst"), writes=("dst",) if i == passes - 1 else (), elements=elements,

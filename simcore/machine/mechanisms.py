@@ -49,7 +49,7 @@ MECHANISMS: dict[str, Mechanism] = {
     "stationary": Mechanism("loading of stationary tiles", _loaded_at_once),
     "tiling": Mechanism("products in different parts of the array at the same time", {"tensor.smallest_tile": 128}),
     "passes": Mechanism("float32 products in several passes", _one_pass),
-    "short-contraction": Mechanism("half rate for short contractions", {"tensor.short_contraction_factor": 1.0}),
+    "rows": Mechanism("the limiter counts a product by the rows it feeds", {"tensor.limiter_counts_rows": False}),
     "strides": Mechanism("slower strided operands", {"tensor.stride_factor": 1.0, "sbuf.stride_max_factor": 1.0}),
     "throughput-modes": Mechanism("Vector modes faster than an element per cycle", _one_element_per_cycle),
     "tables": Mechanism("loads of activation tables", {"scalar.table_load_ns": 0.0}),

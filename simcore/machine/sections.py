@@ -252,12 +252,11 @@ class Tensor(Engine):
     stationary_cycles_per_column: dict[str, float] = field(default_factory=_missing)
     stationary_overhead_cycles: float = number()            # after a load that was not hidden
     stationary_latency_cycles: float = number()             # last column of a stationary tile in -> its LDWEIGHTS ends
-    short_contraction_rows: int = number()                  # K up to this streams slower
-    short_contraction_factor: float = number()
     stride_full_rate_bytes: int = number()                  # operand strides beyond this halve its feed
     stride_factor: float = number()
     limiter_window_cycles: int = number()                   # of the base clock
     limiter_threshold_fraction: float = number()
+    limiter_counts_rows: bool = number()                    # products count by the share of the rows they feed
     limiter_rate_fraction: float = number()                 # rate of a limited window
     limiter_phase_fraction: float = number()                # of a window, gone when the engine's first product starts
     limited_lead_cycles: float = number()                   # how much earlier a limited MATMUL is seen to start
