@@ -20,7 +20,7 @@ from simcore.isa.table import Op
 from simcore.limiter import Limiter
 from simcore.lowering.program import Program, Stream, lower
 from simcore.machine import Machine
-from simcore.ordering import stable_order
+from simcore.ordering import runs, stable_order
 from simcore.timeline import CAUSES, Timeline
 from simcore.trace import Trace
 
@@ -67,7 +67,6 @@ class _Scheduler:
     def __init__(self, p: Program, machine: Machine):
         self.p, self.machine = p, machine
         n = len(p.stream)
-        chips = len(p.op)
         self.limiters = [Limiter(machine) for _ in range(max(1, p.cores))]
         order = stable_order(p.stream)
         bounds = np.searchsorted(p.stream[order], np.arange(len(p.streams) + 1))
@@ -78,7 +77,6 @@ class _Scheduler:
         position[order] = np.arange(n) - np.repeat(bounds[:-1], np.diff(bounds))
         self.position = number[position].tolist()
         self.variant = p.kind.tolist()
-        self.first_chip = p.first_chip.tolist()
         self.stream = p.stream.tolist()
         self.pending = np.bincount(p.consumer, minlength=n).tolist()      # -1: executed
         by = stable_order(p.producer)
@@ -87,13 +85,11 @@ class _Scheduler:
         self.next_soft = p.soft[by].tolist()
         self.next_delay, self.next_cause = self._delays(p, by, machine)
         self.producer = p.producer[by]
-        # per unit, noted while it runs
         self.ready = [0] * n
         self.via = [-1] * n             # the dependence that was fulfilled last
-        self.idle = [0] * n             # when its engine could have started it
-        self.start, self.done = [0] * n, [0] * n
-        self.order: list[int] = []      # units as they were executed
-        self.chip_start, self.chip_end = [0] * chips, [0] * chips         # of the Tensor engine
+        # notes in the order of execution, one after the other: written and read where memory is warm
+        self.log: list[int] = []        # unit, when its inputs and when its engine were ready, start, done
+        self.products: list[int] = []   # start and end of each chip instruction of the Tensor engine
         self.transfers: list[tuple[int, int, int]] = []
         self.transfer_start: list[int] = []
         self.transfer_end: list[int] = []
@@ -153,8 +149,10 @@ class _Scheduler:
     def _found(self) -> Run:
         """The columns of the schedule: what each unit waited for, and the times of chip instructions."""
         p = self.p
-        start, done, order = map(_column, (self.start, self.done, self.order))
-        wait = _column(self.ready) - _column(self.idle)
+        log = _column(self.log).reshape(-1, 5)
+        order = log[:, 0].copy()
+        start, done, wait = np.empty((3, len(order)), np.int64)
+        start[order], done[order], wait[order] = log[:, 3], log[:, 4], log[:, 1] - log[:, 2]
         via = _column(self.via)
         before = np.full(len(p.stream), -1, np.int64)           # executed before it by the same stream
         by = order[stable_order(p.stream[order])]
@@ -165,12 +163,16 @@ class _Scheduler:
         cause = np.where(before >= 0, engine[p.stream], np.int8(_START))
         cause[waited] = self.next_cause[via[waited]]
         before[waited] = self.producer[via[waited]]
-        # chip instructions: the Tensor engine's were noted, the others follow each other
+        # chip instructions: the Tensor engine's are in its log, the others follow each other
         shift = np.array([k for mine in p.kind_ops for k in _shifts(mine)], np.int64)
         length = np.array([o.latency_ps if o.dma is None else o.dma.busy_ps for o in p.ops], np.int64)
-        tensor = np.array([not s.queue and s.engine == "Tensor" for s in p.streams], bool)[p.stream][p.unit_row]
-        chip_start, chip_end = _column(self.chip_start), _column(self.chip_end)
-        other = np.flatnonzero(~tensor)
+        tensor = np.array([not s.queue and s.engine == "Tensor" for s in p.streams], bool)[p.stream]
+        chip_start, chip_end = np.empty((2, len(p.op)), np.int64)
+        times, units = _column(self.products).reshape(-1, 2), order[tensor[order]]
+        count = (p.last_chip - p.first_chip + 1)[units]
+        chip = np.repeat(p.first_chip[units] - (np.cumsum(count) - count), count) + np.arange(len(times))
+        chip_start[chip], chip_end[chip] = times.T
+        other = np.flatnonzero(~tensor[p.unit_row])
         chip_start[other] = start[p.unit_row[other]] + shift[p.op[other]]
         chip_end[other] = chip_start[other] + length[p.op[other]]
         return Run(start, done, cause, before, np.where(waited, wait, 0), chip_start, chip_end, self.transfers,
@@ -250,13 +252,9 @@ class _Scheduler:
     # ------------------------------------------------------------------------------ engines
 
     def _engine_op(self, i: int, s: int, t: int) -> None:
-        v = self.variant[i]
-        self.order.append(i)
-        self.idle[i] = self.free[s]
-        self.start[i] = t
-        self.done[i] = done = t + self.latency[v]
+        v, idle = self.variant[i], self.free[s]
         self.free[s] = t + self.issue[v]
-        self._release(i, s, t, done)
+        self._release(i, s, idle, t, t + self.latency[v])
 
     def _tensor_state(self) -> None:
         pe = self.machine.tensor
@@ -274,18 +272,15 @@ class _Scheduler:
         Products in tiling mode that use different parts of the array stream at the same time.
         """
         limiter = self.limiters[self.p.streams[s].core]
-        chip_start, chip_end, c = self.chip_start, self.chip_end, self.first_chip[i]
-        v = self.variant[i]
+        products, v = self.products, self.variant[i]
         began, latest, mine = self.began[s], self.through[s], self.kind_cells[v]
         through = max(self.whole[s], *[self.cells[s][x] for x in mine]) if mine else latest
-        self.order.append(i)
-        self.idle[i] = through
-        first = -1
+        idle, first = through, -1
         for load, work in self.passes[v]:
             a = began if began > t else t                       # loads behind the product before, when it may
             full = limiter.full(a)
             loaded = a + (load if full else load * limiter.slow)
-            chip_end[c] = loaded + self.loaded
+            seen = loaded + self.loaded
             if full and a == began:
                 loaded += self.cold
             b = through + self.overhead if full and through else through
@@ -298,13 +293,10 @@ class _Scheduler:
             shown = max(a, through - early) if through > a else b
             through = limiter.stream(b, work, self.row_share[v])
             began = b
-            chip_start[c] = a - early if a == began else a
-            chip_start[c + 1], chip_end[c + 1] = shown, through + self.tail
-            c += 2
+            products += (a - early if a == began else a, seen, shown, through + self.tail)
             if first < 0:
                 first = a
-        self.start[i] = first
-        self.done[i] = done = through + self.tail
+        done = through + self.tail
         if mine:
             for x in mine:
                 self.cells[s][x] = through
@@ -312,7 +304,7 @@ class _Scheduler:
             self.whole[s] = through
         self.began[s], self.through[s] = began, latest if latest > through else through
         self.free[s] = began
-        self._release(i, s, first, done)
+        self._release(i, s, idle, first, done)
 
     # ------------------------------------------------------------------------------ DMA
 
@@ -334,18 +326,16 @@ class _Scheduler:
     def _transfer_op(self, i: int, s: int, t: int) -> None:
         """Trigger a transfer."""
         x = self.transfer[self.variant[i]]
-        self.order.append(i)
-        self.idle[i] = self.free[s]
+        idle = self.free[s]
         end = self._move(i, x, self.p.streams[s].core, t + x.first_ps)
         done = end + self.notice
-        self.start[i], self.done[i] = t, done
         free = t + x.issue_ps
         line = self.inflight[s]
         line.append(end)
         if len(line) >= self.depth:
             free = max(free, line.popleft())
         self.free[s] = free
-        self._release(i, s, t, done)
+        self._release(i, s, idle, t, done)
 
     def _move(self, i: int, x, core: int, arrival: int) -> int:
         """Put a transfer on its engines; returns when the last byte has moved."""
@@ -403,9 +393,10 @@ class _Scheduler:
         delay += np.where(from_dma, 0, ready[p.kind[consumer]])
         return _shared(delay), np.where(from_dma & (cause == _DATA), _DMA, cause)
 
-    def _release(self, i: int, s: int, start: int, done: int) -> None:
-        """Tell the instructions that wait for i."""
+    def _release(self, i: int, s: int, idle: int, start: int, done: int) -> None:
+        """Note when i ran, and tell the units that wait for it."""
         pending, ready = self.pending, self.ready
+        self.log += (i, ready[i], idle, start, done)
         follow, soft, delay = self.next, self.next_soft, self.next_delay
         for k in range(self.next_start[i], self.next_start[i + 1]):
             c = follow[k]
@@ -429,8 +420,11 @@ def _column(values: list[int]) -> np.ndarray:
 
 def _shared(column: np.ndarray) -> list[int]:
     """A column with few different values as a list: equal values are one object."""
-    values, which = np.unique(column, return_inverse=True)
-    return values.astype(object)[which].tolist()
+    order = stable_order(column)
+    new = runs(column[order])
+    which = np.empty(len(order), np.int64)
+    which[order] = np.cumsum(new) - 1
+    return column[order][new].astype(object)[which].tolist()
 
 
 def _shifts(mine: tuple[Op, ...]) -> list[int]:
