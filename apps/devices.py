@@ -46,8 +46,31 @@ def nki_jit(function=None, **options):
     return nki.jit(function, **options)
 
 
-def wrap_nki(kernel, *args, **kwargs):
-    return kernel
+def nki_op(name=None, **options):
+    """The decorator that registers a function around a kernel as an operator: the function."""
+    return name if callable(name) else itself
+
+
+def on_cpu():
+    """A torch mode in which the devices "xla" and "neuron" are the CPU, or None without torch."""
+    try:
+        import torch
+        from torch.overrides import TorchFunctionMode
+    except ImportError:
+        return None
+    if torch._C._get_privateuse1_backend_name() == "privateuseone":
+        torch.utils.rename_privateuse1_backend("neuron")        # so that torch.device("neuron") can be written
+
+    def here(value):
+        if isinstance(value, str) and value.partition(":")[0] in ("xla", "neuron"):
+            return "cpu"
+        return torch.device("cpu") if isinstance(value, torch.device) and value.type in ("xla", "neuron") else value
+
+    class OnCpu(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            return function(*map(here, args), **{k: here(v) for k, v in (kwargs or {}).items()})
+
+    return OnCpu()
 
 
 @contextlib.contextmanager
@@ -97,12 +120,12 @@ MODULES: dict[str, dict] = {
     "torch_xla.debug.metrics": {"metrics_report": lambda: "", "clear_all": nothing, "metric_names": list,
                                 "counter_names": list, "metric_data": nothing, "counter_value": nothing},
     "torch_xla.debug.profiler": {"start_server": nothing, "trace": nothing, "Trace": step, "StepTrace": step},
-    "torch_neuronx": {"nki_jit": nki_jit, "trace": itself, "__version__": "0+simcore"},
+    "torch_neuronx": {"nki_jit": nki_jit, "trace": itself, "wrap_nki": itself, "nki_op": nki_op, "__version__": "0+simcore"},
     "torch_neuronx.xla_impl": {},
     "torch_neuronx.xla_impl.ops": {"nki_jit": nki_jit},
     "torch_neuronx.experimental": {},
     "torch_neuronx.experimental.profiler": {"profile": step},
-    "torch_neuronx.nki_hop": {"wrap_nki": wrap_nki},
+    "torch_neuronx.nki_hop": {"wrap_nki": itself, "nki_op": nki_op},
     "torch_neuronx.utils": {"get_platform_target": get_platform_target},
     "torch_neuronx.testing": {"assert_close": assert_close, "neuron_allclose": neuron_allclose},
     "torch_neuronx.testing.validation": {"neuron_allclose": neuron_allclose},
@@ -125,6 +148,9 @@ class StandIn(ModuleType):
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Last on the path: asked only where the real package is not installed."""
 
+    def __init__(self):
+        self.mode = None
+
     def find_spec(self, name, path=None, target=None):
         if name not in MODULES:
             return None
@@ -135,6 +161,14 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def exec_module(self, module):
         vars(module).update(MODULES[module.__name__])
+        if self.mode is None:
+            self.mode = on_cpu()
+            if self.mode is not None:
+                self.mode.__enter__()
+
+    def close(self) -> None:
+        if self.mode is not None:
+            self.mode.__exit__(None, None, None)
 
 
 @contextlib.contextmanager
@@ -145,6 +179,7 @@ def standing_in() -> Iterator[None]:
     try:
         yield
     finally:
+        finder.close()
         sys.meta_path.remove(finder)
         for name in MODULES:
             if isinstance(sys.modules.get(name), StandIn):

@@ -33,7 +33,8 @@ class _Devices:
             return None
         from simcore.apps import devices
 
-        return devices.Finder().find_spec(name)
+        sys.meta_path[sys.meta_path.index(self)] = finder = devices.Finder()
+        return finder.find_spec(name)
 
 
 sys.meta_path.insert(0, _Names())

@@ -58,6 +58,11 @@ class Kernel:
         self.grid = grid
         self.options = options
 
+    @property
+    def func(self) -> Callable:
+        """The function that was decorated, under the vendor's name for it."""
+        return getattr(self, "plain", self.function)
+
     def __getitem__(self, grid) -> Kernel:
         return type(self)(self.function, grid, **self.options)
 

@@ -141,6 +141,10 @@ def is_on_chip(buffer):
 def __getattr__(name: str):
     if name.startswith("__"):
         raise AttributeError(name)
+    if name in ("nc", "spmd_dim"):          # grids of the older dialect, which hosts of both dialects build
+        from simcore.frontend.neuronxcc import grid
+
+        return getattr(grid, name)
     raise AttributeError("nki.language has no "
                          f"{name!r}.{nearest(name, [n for n in globals() if not n.startswith('_')])}")
 

@@ -11,22 +11,30 @@ from simcore.frontend.jit import Kernel, Launch, unwrap
 from simcore.frontend.measured import Keeping
 
 
-def simulate(kernel):
-    """A callable that runs the (subscripted) kernel on the CPU and returns its arrays; arguments change in place."""
-    function, grid = unwrap(kernel)
+class Simulated:
+    """A kernel that runs on the CPU when it is called, with or without a launch grid: `nki.simulate(k)[2](...)`."""
 
-    @functools.wraps(function)
-    def run(*args, **kwargs):
+    def __init__(self, function, grid=None):
+        functools.update_wrapper(self, function)
+        self.function, self.grid = function, grid
+
+    def __getitem__(self, grid) -> Simulated:
+        return Simulated(self.function, grid)
+
+    def __call__(self, *args, **kwargs):
         settings = cap.session()
         from simcore.frontend.activation import activate
 
         with activate():
-            trace = cap.record(function, args, kwargs, Launch.of(grid, settings.lnc))
+            trace = cap.record(self.function, args, kwargs, Launch.of(self.grid, settings.lnc))
         if settings.on_trace is not None:
             settings.on_trace(trace)
         return trace.outputs
 
-    return run
+
+def simulate(kernel) -> Simulated:
+    """A callable that runs the (subscripted) kernel on the CPU and returns its arrays; arguments change in place."""
+    return Simulated(*unwrap(kernel))
 
 
 def simulate_kernel(func, args=(), kwargs=None, lnc=None):
