@@ -104,3 +104,26 @@ def test_the_stand_ins_go_when_the_run_is_over(tmp_path):
     assert "torch_xla" not in sys.modules
     with pytest.raises(ModuleNotFoundError):
         __import__("torch_xla")
+
+
+@needs_torch
+@real_xla
+def test_devices_of_the_host_are_the_cpu(tmp_path):
+    (tmp_path / "host.py").write_text(
+        "import torch, torch_neuronx, torch_xla\n"
+        "x = torch.ones(4, device='neuron').to('xla').to(torch.device('neuron:0'))\n"
+        "layer = torch.nn.Linear(4, 4).to('neuron')\n"
+        "assert x.device.type == layer(x).device.type == 'cpu'\n"
+        "@torch_neuronx.nki_op('my::op', mutates_args={})\ndef f(x): return x\n"
+        "assert f(x) is x and torch_neuronx.wrap_nki(f) is f\n"
+        "print('done')\n")
+    for how in (("run",), ("exec", "--", sys.executable)):
+        done = run(*how, "host.py", cwd=tmp_path)
+        assert "done" in done.stdout + done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(("name", "chip"), [("inf2", "trn1"), ("trn3pre", "trn3"), ("gen3", "trn2")])
+def test_other_names_of_targets(name, chip):
+    from simcore.frontend.launch import check_target
+
+    assert check_target(name) == chip

@@ -87,8 +87,8 @@ def jit(func: Callable | None = None, mode: str = "auto", **kwargs):
         return functools.partial(jit, mode=mode, **kwargs)
     if isinstance(func, ClosedKernel):
         return func
-    function = func.plain if isinstance(func, LegacyKernel) else func
-    return LegacyKernel(function, mode=mode, **{k: v for k, v in kwargs.items() if k != "grid"})
+    function, grid = (func.plain, func.grid) if isinstance(func, LegacyKernel) else (func, None)
+    return LegacyKernel(function, grid, mode=mode, **{k: v for k, v in kwargs.items() if k != "grid"})
 
 
 def simulate_kernel(kernel, *args, **kwargs):
@@ -136,4 +136,6 @@ def measured(kernel: Callable | None = None, **kwargs):
     """`@nki.benchmark`, `@nki.profile`, `@nki.baremetal`: options of the device run (warmup, iters) are accepted."""
     if kernel is None:
         return functools.partial(measured, **kwargs)
-    return MeasuredKernel(kernel.plain if isinstance(kernel, LegacyKernel) else kernel)
+    if isinstance(kernel, LegacyKernel):
+        return MeasuredKernel(kernel.plain, kernel.grid)
+    return MeasuredKernel(kernel)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from simcore.errors import KernelError, NkiValidationError
-from simcore.frontend.instructions import nisa as rows
+from simcore.frontend import control
 from simcore.frontend.neuronxcc.calls import now, operand, result, result_dtype
-from simcore.frontend.neuronxcc.nki.isa.constants import dge_mode, dma_engine, engine, oob_mode
+from simcore.frontend.neuronxcc.nki.isa.constants import dge_mode, engine, oob_mode
 from simcore.frontend.neuronxcc.results import flush
 from simcore.isa.operators import to_operator
 from simcore.layout import sbuf
@@ -53,16 +53,16 @@ def nc_stream_shuffle(src, dst, shuffle_mask, *, dtype=None, mask=None, **kwargs
 
 def core_barrier(data, cores, engine=engine.gpsimd, **kwargs):
     """Both cores wait for each other."""
+    data = operand(data, "data")
     flush()
-    rows.core_barrier(data=operand(data, "data").tensor(), cores=tuple(cores), engine=engine)
+    control.core_barrier(data.tensor(), cores, engine)
 
 
 def sendrecv(*, src, dst, send_to_rank, recv_from_rank, pipe_id=0, use_gpsimd_dma=False, mask=None, **kwargs):
     """Exchange tiles between the two cores of LNC 2."""
+    src, dst = operand(src, "src"), operand(dst, "dst")
     flush()
-    rows.sendrecv(src=operand(src, "src").tensor(), dst=operand(dst, "dst").tensor(), send_to_rank=send_to_rank,
-                   recv_from_rank=recv_from_rank,
-                   pipe_id=pipe_id, dma_engine=dma_engine.gpsimd_dma if use_gpsimd_dma else dma_engine.dma)
+    control.sendrecv(src.tensor(), dst.tensor(), send_to_rank, recv_from_rank, pipe_id, use_gpsimd_dma=use_gpsimd_dma)
 
 
 def _tiled_offloaded_memcpy(dst=None, src=None, *args, **kwargs):
