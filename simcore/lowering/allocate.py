@@ -18,7 +18,6 @@ from simcore.machine import Machine
 from simcore.ordering import stable_order
 from simcore.trace import Trace
 
-
 Mode = Literal["rotate", "apart", "packed"]
 
 
@@ -161,7 +160,8 @@ def place(trace: Trace, machine: Machine, units: Units, mode: Mode = "rotate") -
     for core in range(max(1, trace.cores)):
         for buffer in (sbuf, psum):
             bundles = units.bundles if buffer is psum else []
-            before += _place_memory(trace, machine, placement, buffer, core, bundles, mode if buffer is sbuf else "rotate")
+            way: Mode = mode if buffer is sbuf else "rotate"
+            before += _place_memory(trace, machine, placement, buffer, core, bundles, way)
     placement.before = np.array(before, np.int64).reshape(-1, 2)
     return placement
 
