@@ -92,7 +92,7 @@ class _Rewriter:
         self._drop_repeats()
         self._drop_loads()
         copies = [self._psum_copy(i) for i in range(self.n)]
-        self._vectorize(compiler.merge_elements)
+        self._vectorize(compiler.vectorize_elements)
         banks = compiler.forward_banks
         width = compiler.merge_iterations
         forwards = self._forward(copies, banks, width)

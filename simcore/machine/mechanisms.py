@@ -75,7 +75,9 @@ MECHANISMS: dict[str, Mechanism] = {
     "merging": Mechanism("older compiler: several small instructions and transfers as one", {
         "compiler.merge_iterations": 1, "compiler.merge_iterations_without_psum": 1, "compiler.merge_elements": 1,
         "compiler.merge_small_elements": 0, "compiler.merge_bytes": 1, "compiler.merge_transfers": 0}),
-    "duplicates": Mechanism("older compiler: data loaded once instead of again", {"compiler.duplicate_bytes": 0}),
+    "vectorizing": Mechanism("older compiler: short parallel loops as one instruction per line", {
+        "compiler.vectorize_elements": 0}),
+    "duplicates": Mechanism("older compiler: data loaded or computed once instead of again", {"compiler.duplicate_bytes": 0}),
     "launch": Mechanism("fixed times of a launch", {
         "kernel.start_ns": 0.0, "kernel.end_ns": 0.0, "kernel.device_fixed_ns": 0.0, "kernel.benchmark_fixed_ns": 0.0,
         "kernel.pair_fixed_ns": 0.0}),

@@ -394,6 +394,7 @@ class Compiler(Section):
     merge_iterations_without_psum: int = number()   # the same where no PSUM is held between them
     # a merged copy out of PSUM has at most so many elements per partition
     merge_elements: int = number()
+    vectorize_elements: int = number()              # a parallel loop becomes one instruction per line up to so many
     merge_small_elements: int = number()            # instructions of at most so many elements per partition merge
     merge_bytes: int = number()                     # transfers merge up to this
     merge_transfers: int = number()                 # transfers of loops of at most so many iterations
