@@ -4,6 +4,7 @@
 (or a least-squares line) over all occurrences, so it does not depend on the simulator.  `from_cases` finds the two
 numbers that no profile shows from measured launches: how far the compiler reorders, and what a launch on two cores
 adds; it is checked by leaving whole families out, and keeps the old value when the cross-validated error would grow.
+`from_triggers` serves chips without a profile.
 
 Nothing here knows a kernel by name, and no number is found per kernel or shape.
 """
@@ -342,6 +343,28 @@ def from_cases(observations: Sequence[Observation], settings: Sequence[Any], cur
     p = pair(observations, setting)
     return {"setting": setting, "pair_us": p, "error": error(observations, setting, p), "cross_validated": with_best,
             "current_cross_validated": with_current}
+
+
+def from_triggers(observations: Sequence[Observation], low: float, high: float) -> dict[str, float]:
+    """What a launch holds beyond its span, and the time between two static DMA triggers, of a chip without profiles.
+
+    span_us of an observation holds the span with a trigger every `low` and every `high` ns; the difference counts the
+    triggers its span consists of.  Least squares of the relative errors: launches of a few transfers show the fixed
+    part, launches of many the triggers.  Returns {"fixed_us", "issue_ns", "error"} (the error is MAPE, percent).
+    Raises UsageError when the launches cannot tell the two apart.
+    """
+    if len(observations) < 3:
+        raise UsageError("three measured launches are needed at least to fit two numbers; name the folder of checkouts "
+                         "with --refs and families of short launches with --families")
+    measured = np.array([o.measured_us for o in observations])
+    base = np.array([o.span_us[low] for o in observations])
+    per_ns = (np.array([o.span_us[high] for o in observations]) - base) / (high - low)
+    matrix = np.stack([np.ones(len(measured)), per_ns], 1) / measured[:, None]
+    if np.linalg.matrix_rank(matrix) < 2:
+        raise UsageError("these launches consist of triggers alike; add one of few transfers and one of many")
+    fixed, beyond = np.linalg.lstsq(matrix, (measured - base) / measured, rcond=None)[0]
+    error = np.abs(base + fixed + per_ns * beyond - measured) / measured
+    return {"fixed_us": float(fixed), "issue_ns": float(low + beyond), "error": float(error.mean() * 100)}
 
 
 # ------------------------------------------------------------------------------------------------ writing

@@ -10,7 +10,15 @@ from simcore.apps.validate.cases import Case, load_cases, missing, resolve
 from simcore.apps.validate.predict import Result, predict
 from simcore.apps.validate.report import markdown
 from simcore.apps.validate.statistics import effects, families, kendall_tau, mape, median, ratio, signs
-from simcore.calibrate import Fit, Observation, from_cases, from_profiles, median_fit, write_fitted
+from simcore.calibrate import (
+    Fit,
+    Observation,
+    from_cases,
+    from_profiles,
+    from_triggers,
+    median_fit,
+    write_fitted,
+)
 from simcore.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
@@ -123,6 +131,21 @@ def test_a_fit_that_only_helps_its_own_family_is_refused():
 
     rows = one("a", 99.0, 100.0) + one("b", 99.0, 60.0)
     assert from_cases(rows, ["old", "new"], "old")["setting"] == "old"
+
+
+def test_short_launches_tell_the_fixed_part_from_the_triggers():
+    """Spans of 2 and 1000 triggers at 350 and 525 ns each, measured with 400 ns each and 12 us besides."""
+    def launch(triggers, rest):
+        return Observation("a", 1, 12.0 + rest + triggers * 0.4, 0.0,
+                           {350.0: rest + triggers * 0.35, 525.0: rest + triggers * 0.525})
+
+    found = from_triggers([launch(2, 3.0), launch(1000, 1.0), launch(50, 0.5)], 350.0, 525.0)
+    assert found["fixed_us"] == pytest.approx(12.0) and found["issue_ns"] == pytest.approx(400.0)
+    assert found["error"] == pytest.approx(0.0, abs=1e-9)
+    with pytest.raises(UsageError, match="three measured launches"):
+        from_triggers([launch(2, 3.0)], 350.0, 525.0)
+    with pytest.raises(UsageError, match="triggers alike"):
+        from_triggers([launch(4, 1.0)] * 3, 350.0, 525.0)
 
 
 def test_fitted_part_is_replaced_and_read_again(tmp_path):
