@@ -24,6 +24,7 @@ import numpy as np
 from simcore.layout import psum, sbuf
 from simcore.lowering.dependences import DATA, REUSE, accesses, unique_edges
 from simcore.machine import Machine
+from simcore.ordering import runs, stable_order
 from simcore.trace import Trace
 
 LEGACY = "neuronxcc.nki"
@@ -66,6 +67,11 @@ class _Rewriter:
         self.room = int(room * machine.compiler.duplicate_bytes)
         self.trace, self.machine = trace, machine
         self.n = len(trace)
+        # per instruction: its variant, and where in `access` its regions begin; per region: its storage
+        self.variant = [trace.variants[v] for v in trace.variant.tolist()]
+        self.start, self.access = trace.access_start.tolist(), trace.access.tolist()
+        self.tile = trace.region_storage.tolist()
+        self.edges = producer, consumer, cause
         self.group = list(range(self.n))                 # union: instruction -> the group's first
         # forwarded copy -> the instruction that wrote the PSUM tile last
         self.gone: dict[int, int] = {}
@@ -86,8 +92,8 @@ class _Rewriter:
     def rewrite(self) -> Units:
         compiler = self.machine.compiler
         by_site: dict[tuple[int, int], list[int]] = {}
-        for i in range(self.n):
-            by_site.setdefault((int(self.trace.site[i]), int(self.trace.variant[i])), []).append(i)
+        for i, line in enumerate(zip(self.trace.site.tolist(), self.trace.variant.tolist(), strict=True)):
+            by_site.setdefault(line, []).append(i)
         self._drop_dead()
         self._drop_repeats()
         self._drop_loads()
@@ -109,8 +115,7 @@ class _Rewriter:
                 self._merge_runs(rows, narrow)
             elif v.name == "dma_copy" and len(rows) <= compiler.merge_transfers:
                 size = max(o.layout.nbytes for o in v.operands)
-                if any(self.trace.storages[self.trace.region_storage[r]].kind != "input"
-                       for r in self.trace.regions(rows[0])):
+                if any(self.trace.storages[self.tile[r]].kind != "input" for r in self._regions(rows[0])):
                     self._merge_runs([i for i in rows if not self._reads_input(i)],
                                      max(1, compiler.merge_bytes // size))
         return self._number()
@@ -118,19 +123,21 @@ class _Rewriter:
     # ------------------------------------------------------------------------------ what may be merged
 
     def _storage(self, i: int, k: int) -> int:
-        return int(self.trace.region_storage[self.trace.regions(i)[k]])
+        return self.tile[self.access[self.start[i] + k]]
+
+    def _regions(self, i: int) -> list[int]:
+        return self.access[self.start[i]:self.start[i + 1]]
 
     def _loads(self, i: int) -> bool:
-        v = self.trace.variants[self.trace.variant[i]]
+        v = self.variant[i]
         return v.name == "dma_copy" and v["dst"].on_chip and not v["src"].on_chip
 
     def _reads_input(self, i: int) -> bool:
-        return any(self.trace.storages[int(self.trace.region_storage[r])].kind == "input"
-                   for r in self.trace.regions(i))
+        return any(self.trace.storages[self.tile[r]].kind == "input" for r in self._regions(i))
 
     def _psum_copy(self, i: int) -> tuple[int, int] | None:
         """(SBUF storage, PSUM storage) where instruction i copies a PSUM tile to SBUF."""
-        v = self.trace.variants[self.trace.variant[i]]
+        v = self.variant[i]
         if v.name != "tensor_copy" or v["src"].buffer is not psum or v["dst"].buffer is not sbuf:
             return None
         names = [o.name for o in v.operands]
@@ -142,7 +149,7 @@ class _Rewriter:
         for i, c in enumerate(copies):
             if c is None:
                 continue
-            v = self.trace.variants[self.trace.variant[i]]
+            v = self.variant[i]
             if v["src"].dtype is not v["dst"].dtype or v["src"].free != v["dst"].free:
                 continue
             readers = [j for j, why in self.after[i] if why == DATA]
@@ -174,7 +181,7 @@ class _Rewriter:
         Not both inputs of one instruction may be there, and what it reads must be what one copy brought: a tile of
         several banks is put together in SBUF.
         """
-        v = self.trace.variants[self.trace.variant[j]]
+        v = self.variant[j]
         if any(o.layout.free > copied for k, o in enumerate(v.operands) if self._storage(j, k) == tile):
             return False
         if v.name in ("tensor_reduce", "activation", "tensor_scalar", "activation_reduce", "tensor_scalar_reduce"):
@@ -192,13 +199,13 @@ class _Rewriter:
         first: dict[tuple[int, int], tuple[int, int]] = {}
         used: dict[tuple[int, int], int] = {}           # how much had been loaded when it was last used
         for i in range(self.n):
-            v = trace.variants[trace.variant[i]]
+            v = self.variant[i]
             if (v.name != "dma_copy" or not v["dst"].on_chip or v["src"].on_chip
                     or v["src"].indirect or v["dst"].indirect):
                 continue
             names = [o.name for o in v.operands]
-            region = int(trace.regions(i)[names.index("src")])
-            source, tile = int(trace.region_storage[region]), self._storage(i, names.index("dst"))
+            region = self._regions(i)[names.index("src")]
+            source, tile = self.tile[region], self._storage(i, names.index("dst"))
             if source in writes or writes.get(tile, 0) != 1 or trace.storages[tile].nbytes != v["dst"].nbytes:
                 continue
             key = (region, v["dst"].id)
@@ -214,7 +221,7 @@ class _Rewriter:
     def _drop_dead(self) -> None:
         """Leave out constants that are overwritten before anything reads them."""
         for i in range(self.n):
-            v = self.trace.variants[self.trace.variant[i]]
+            v = self.variant[i]
             if v.name == "memset" and i + 1 < self.n and not self.before[i] \
                     and all(why == REUSE for _, why in self.after[i]):
                 self.dead.add(i)
@@ -230,19 +237,19 @@ class _Rewriter:
         keys: list[tuple[int, tuple[int, ...], int] | None] = [None] * self.n
         seen: dict[tuple[int, tuple[int, ...], int], int] = {}
         for i in range(self.n):
-            v = trace.variants[trace.variant[i]]
+            v = self.variant[i]
             if v.name not in _PURE or len(v.writes) != 1:
                 continue
-            regions = trace.regions(i).tolist()
+            regions = self._regions(i)
             k = v.operands.index(v.writes[0])
-            tile = int(trace.region_storage[regions[k]])
+            tile = self.tile[regions[k]]
             once = self.writes.get(tile, 0) == 1
             if v.writes[0].access != "w" or not once or trace.storages[tile].nbytes != v.writes[0].layout.nbytes:
                 continue
             inputs = tuple(r for j, r in enumerate(regions) if j != k)
-            if any(self.writes.get(int(trace.region_storage[r]), 0) > 1 for r in inputs):
+            if any(self.writes.get(self.tile[r], 0) > 1 for r in inputs):
                 continue
-            mine = keys[i] = (int(trace.variant[i]), inputs, trace.storages[tile].core)
+            mine = keys[i] = (v.index, inputs, trace.storages[tile].core)
             seen[mine] = seen.get(mine, 0) + 1
         held = 0
         first: dict[tuple[int, tuple[int, ...], int], tuple[int, int, int]] = {}      # -> instruction, tile, held then
@@ -290,7 +297,7 @@ class _Rewriter:
         for i in rows:
             by_tile.setdefault(copies[i][0], []).append(i)
         for mine in by_tile.values():
-            v = self.trace.variants[self.trace.variant[mine[0]]]
+            v = self.variant[mine[0]]
             free = v["src"].free
             per = elements // max(free, 1)
             size = v["src"].dtype.itemsize
@@ -345,27 +352,26 @@ class _Rewriter:
             return self.group[i]
 
         to = [home(i) for i in range(n)]
-        edges: dict[tuple[int, int], int] = {}
-
-        def edge(p: int, c: int, why: int) -> None:
-            if p != c:
-                edges[p, c] = min(why, edges.get((p, c), why))
-
-        for p in range(n):
-            if p not in self.dead:
-                for c, why in self.after[p]:
-                    edge(to[p], to[c], why)
+        leader = np.array(to, np.int64)
+        producer, consumer, cause = self.edges
+        alive = np.ones(n, bool)
+        alive[list(self.dead)] = False
+        alive = alive[producer]
+        extra = []
         # who overwrites the PSUM tile waits for those who read it in the copy's place
         for i in self.gone:
             readers = [j for j, why in self.after[i] if why == DATA]
             for c, why in self.after[i]:
                 if why == REUSE:
-                    for j in readers:
-                        edge(to[j], to[c], REUSE)
+                    extra += [(j, c) for j in readers]
+        more = np.array(extra, np.int64).reshape(-1, 2)
+        edges = _distinct(leader[np.concatenate([producer[alive], more[:, 0]])],
+                          leader[np.concatenate([consumer[alive], more[:, 1]])],
+                          np.concatenate([cause[alive], np.full(len(more), REUSE, np.int8)]))
         leaders = sorted(set(to))
         waits = dict.fromkeys(leaders, 0)
         follow: dict[int, list[int]] = {g: [] for g in leaders}
-        for p, c in edges:
+        for p, c in zip(edges[0].tolist(), edges[1].tolist(), strict=True):
             waits[c] += 1
             follow[p].append(c)
         # a load stands in front of the first that needs it
@@ -382,13 +388,22 @@ class _Rewriter:
                     heapq.heappush(free, (place[c], c))
         # merged instructions wait for each other: leave the program as it was written
         if len(number) < len(leaders):
-            plain = [(p, c, why) for p in range(n) for c, why in self.after[p]]
-            e = np.array(plain, np.int64).reshape(-1, 3)
-            one = np.arange(n)
-            return Units(one, one, np.ones(n, np.int64), e[:, 0], e[:, 1], e[:, 2].astype(np.int8))
+            one, order = np.arange(n), stable_order(self.edges[0])
+            return Units(one, one, np.ones(n, np.int64), *(column[order] for column in self.edges))
         rows = sorted(number, key=number.__getitem__)
-        e = np.array([(number[p], number[c], why) for (p, c), why in edges.items()], np.int64).reshape(-1, 3)
-        producer, consumer, cause = unique_edges(e[:, 0], e[:, 1], e[:, 2].astype(np.int8))
+        place_of = np.full(n, -1, np.int64)
+        place_of[rows] = np.arange(len(rows))
+        producer, consumer, cause = unique_edges(place_of[edges[0]], place_of[edges[1]], edges[2])
         return Units(np.array([number[g] for g in to], np.int64), np.array(rows, np.int64),
                      np.array([len(self.members.get(g, (g,))) for g in rows], np.int64), producer, consumer, cause,
                      self.same, self.in_psum, self.bundles)
+
+
+def _distinct(producer, consumer, cause) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One edge per pair, with the first of its causes; none to oneself."""
+    other = producer != consumer
+    producer, consumer, cause = producer[other], consumer[other], cause[other]
+    order = stable_order(producer, consumer, cause)
+    producer, consumer, cause = producer[order], consumer[order], cause[order]
+    first = runs(producer) | runs(consumer)
+    return producer[first], consumer[first], cause[first]
