@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     ours, script = _split(given)
     try:
-        _command()(args=ours, obj=script, prog_name="simcore")
+        _built()(args=ours, obj=script, prog_name="simcore")
     except SystemExit as e:
         if e.code == 130:
             print("simcore: interrupted", file=sys.stderr)
@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
 
 
-def _command():
+def _built() -> Any:
     """The commands as typer builds them; its help gives every option a type, and a flag has none to give."""
     from typer.main import get_command
 

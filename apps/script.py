@@ -82,10 +82,11 @@ def _captured(sources: Sources) -> Iterator[list[Trace]]:
     from simcore.apps.devices import standing_in
     from simcore.frontend import Session, activate, use_session
     from simcore.frontend.launch import check_release
+    from simcore.machine import chip_of
 
     traces: list[Trace] = []
     release = {} if sources.release is None else {"release": check_release(sources.release)}
-    session = Session(chip(sources.target), sources.values, sources.lnc, traces.append, **release)
+    session = Session(chip_of(sources.target or "trn2"), sources.values, sources.lnc, traces.append, **release)
     with activate(), standing_in(), use_session(session):
         yield traces
 
@@ -96,16 +97,6 @@ def instructions() -> int:
 
     recorder = state.recorder
     return 0 if recorder is None else len(recorder)
-
-
-def chip(target: str | None) -> str:
-    """The chip whose rules a kernel is checked against: the target, or what its machine file extends."""
-    from simcore.machine import available, load_machine
-
-    machine = load_machine(target or "trn2")
-    while machine.name not in available() and machine.extends:
-        machine = load_machine(machine.extends)
-    return machine.name
 
 
 # ------------------------------------------------------------------------------------------ the file as a program

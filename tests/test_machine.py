@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+import simcore
 from simcore.errors import MachineError, UsageError
-from simcore.frontend.launch import check_target
-from simcore.machine import Machine, available, generation, load_machine
+from simcore.frontend.launch import TensorSpec, check_target
+from simcore.machine import Machine, available, chip_of, generation, load_machine
 from simcore.machine.mechanisms import MECHANISMS, without
 from simcore.machine.sections import KINDS
 
@@ -76,6 +77,7 @@ def test_what_if_machine(tmp_path):
     other.write_text('extends = "fast.toml"\n[[vector.laws]]\nops = ["reciprocal"]\nfixed_cycles = 10\n'
                      'cycles_per_element = 1\nkind = "assumed"\nsource = "what if"\n')
     machine = load_machine(other)
+    assert chip_of(other) == "trn2"
     assert machine.tensor.clock_hz == 3.0e9 and machine.dma.engines == 32
     assert machine.vector.law("reciprocal").cycles(10) == 20
     kinds = {f.name: f.kind for f in machine.facts()}
@@ -167,3 +169,20 @@ ONLY_LATER = {"limiter", "passes", "rows", "read-ahead", "shared-hbm"}
 def test_a_mechanism_that_does_not_exist_is_named():
     with pytest.raises(UsageError, match="there is no mechanism 'limitter'.*limiter"):
         without(load_machine("trn2"), "limitter")
+
+
+def test_a_machine_file_is_a_target_in_python_too(tmp_path):
+    path = tmp_path / "twice.toml"
+    path.write_text('extends = "trn2"\n[dma]\nengine_bytes_per_s = 54.4e9\n')
+
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        x = nl.ndarray((128, 8192), dtype=a.dtype, buffer=nl.sbuf)
+        nisa.dma_copy(dst=x, src=a)
+
+    a = TensorSpec.parse("float32[128,8192]")
+    runs = [simcore.profile(kernel, a, target=target, values=False) for target in ("trn2", path)]
+    assert [run.target for run in runs] == ["trn2", "twice"] and runs[1].end_ps < runs[0].end_ps
+    assert chip_of(path) == "trn2" and runs[1].trace.target == "trn2"

@@ -164,10 +164,9 @@ def predict(
     launches, counts, traffic = kinds(
         of, layers=layers, length=length, attention=attention, dtype=dtype, batch=batch, rule=rule, decode=decode
     )
-    from simcore.apps.script import chip
-    from simcore.machine import load_machine
+    from simcore.machine import chip_of, load_machine
 
-    machine, rules = load_machine(target), chip(target)
+    machine, rules = load_machine(target), chip_of(target)
     rows = []
     for i, (launch, count) in enumerate(zip(launches, counts)):
         if progress is not None:

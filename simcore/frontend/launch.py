@@ -114,8 +114,8 @@ def capture(kernel: Callable, /, *args, target: str | None = None, values: bool 
             grid=None, release: str | None = None, **kwargs) -> Trace:
     """Run a kernel and return its Trace.
 
-    kernel  a function, jit-decorated or plain, a subscripted kernel (`kernel[2]`), or a functools.partial of one: what a
-            partial binds are the kernel's arguments, also where they are called as an option below
+    kernel  a function, jit-decorated or plain, a subscripted kernel (`kernel[2]`), or a functools.partial of one: what
+            a partial binds are the kernel's arguments, also where they are called as an option below
             (`capture(partial(kernel, lnc=2), q, k, lnc=1)`)
     args    NumPy arrays, torch tensors, or TensorSpec (shape and dtype only); everything else is handed on as it is
     values  compute the values (outputs in `trace.outputs`); False records what is needed for timing only and allocates
@@ -153,8 +153,8 @@ def _refuse_swallowed(function: Callable, args: tuple, kwargs: dict, options: di
     for name, value in options.items():
         p = signature.parameters.get(name)
         if value is not None and p is not None and p.default is p.empty and name not in given:
-            raise UsageError(f"{name}= is an option of capture, and the kernel {function.__name__} has an argument of this "
-                             f"name; bind the kernel's with functools.partial(kernel, {name}=...)")
+            raise UsageError(f"{name}= is an option of capture, and the kernel {function.__name__} has an argument of "
+                             f"this name; bind the kernel's with functools.partial(kernel, {name}=...)")
 
 
 def record(function: Callable, args: tuple, kwargs: dict, launch) -> Trace:
@@ -402,9 +402,13 @@ def _address(address):
 
 
 def profile(kernel: Callable, /, *args, target: str = "trn2", values: bool = True, lnc: int | None = None, **kwargs):
-    """capture + simulate: the Timeline of a kernel on a chip.  `timeline.trace` is the Trace with the outputs."""
-    from simcore.machine import load_machine
+    """capture + simulate: the Timeline of a kernel on a chip.  `timeline.trace` is the Trace with the outputs.
+
+    target  a chip, or the path of a machine .toml; the rest, and what is raised, as for capture and simulate
+    """
+    from simcore.machine import chip_of, load_machine
     from simcore.schedule import simulate
 
-    trace = capture(kernel, *args, target=target, values=values, lnc=lnc, **kwargs)
-    return simulate(trace, load_machine(target))
+    machine = load_machine(target)
+    trace = capture(kernel, *args, target=chip_of(machine), values=values, lnc=lnc, **kwargs)
+    return simulate(trace, machine)

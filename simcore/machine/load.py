@@ -44,6 +44,13 @@ def load_machine(name_or_path: str | Path | Machine) -> Machine:
     return Machine.from_dict(_data(text, None, ()))
 
 
+def chip_of(target: str | Path | Machine) -> str:
+    """The chip whose rules a kernel for this machine keeps: itself, what its file extends, or one of its generation."""
+    machine = load_machine(target)
+    alike = (name for name in ("trn1", "trn2", "trn3") if generation(name) == machine.core.neuroncore_version)
+    return next((name for name in (machine.name, machine.extends, *alike) if name in available()), machine.name)
+
+
 def _data(name: str, beside: Path | None, chain: tuple[str, ...]) -> dict[str, Any]:
     """The merged tables of a machine and those it extends; its own numbers win."""
     if name in available():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from simcore.analysis import SETUP_OPCODES  # noqa: F401  the runtime's opcodes, said once
-from simcore.machine import Machine, load_machine
+from simcore.machine import Machine, chip_of, load_machine
 from simcore.timeline import Timeline
 
 WAITING_OPCODES = frozenset(("EVENT_SEMAPHORE",))
@@ -84,9 +84,7 @@ def machine_of(timeline: Timeline) -> Machine:
 
 def instance_type(timeline: Timeline) -> str:
     """The chip's name as the vendor writes it; a machine file of one's own has that of the chip it is derived from."""
-    if timeline.machine and timeline.target not in _CHIPS:
-        return {2: "trn1", 3: "trn2", 4: "trn3"}[machine_of(timeline).core.neuroncore_version]
-    return timeline.target
+    return chip_of(machine_of(timeline)) if timeline.machine else timeline.target
 
 
 def memory_bytes(machine: Machine) -> dict[str, int]:
