@@ -6,7 +6,7 @@ name.  Packed types (`*_x4`) hold four small values in one element and have no N
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache, cached_property
 
 import ml_dtypes
 import numpy as np
@@ -159,6 +159,35 @@ def wider(a: DType, b: DType) -> DType:
     return a if a.is_int or a is not float16 else b
 
 
+_FLOAT8 = {d.np for d in (float8_e4m3, float8_e4m3fn, float8_e5m2)}
+
+
+@cache
+def _tables(float8: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """(the float32 of each byte, the byte of each upper half of a float32) of an 8-bit float."""
+    upper = (np.arange(1 << 16, dtype=np.uint32) << 16).view(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.arange(256, dtype=np.uint8).view(float8).astype(np.float32), upper.astype(float8).view(np.uint8)
+
+
+def to_float32(values) -> np.ndarray:
+    """Values as float32, 8-bit floats by table (ml_dtypes converts those one by one)."""
+    if getattr(values, "dtype", None) in _FLOAT8:
+        return _tables(values.dtype)[0].take(values.view(np.uint8))
+    return np.asarray(values, np.float32)
+
+
+def _to_float8(values: np.ndarray, target: np.dtype) -> np.ndarray:
+    """float32 rounded to nearest even.
+
+    The upper half of the bits decides: every midpoint of an 8-bit float has zeros in the lower one.  What the lower half
+    holds is kept as one sticky bit, so that no value moves onto a midpoint.
+    """
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    upper = (bits >> 16) | ((bits & 0xFFFF) != 0)
+    return _tables(target)[1].take(upper).view(target)
+
+
 def cast(values: np.ndarray, dtype: DType) -> np.ndarray:
     """Values in `dtype`: floats round to nearest even, float to integer too, saturating at the ends of the range.
 
@@ -167,6 +196,11 @@ def cast(values: np.ndarray, dtype: DType) -> np.ndarray:
     target = dtype.np
     if values.dtype == target:
         return values
+    if values.dtype in _FLOAT8:
+        values = to_float32(values)
+    if target in _FLOAT8:
+        with np.errstate(over="ignore"):
+            return _to_float8(np.asarray(values, np.float32), target)
     if dtype is tfloat32:
         return _round_tf32(values.astype(np.float32))
     if target.kind in "iu" and values.dtype.kind not in "iub":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from simcore.dtypes import to_float32
 from simcore.isa.accumulator import accumulate, check_accumulator, command
 from simcore.isa.operand import check_op, check_per_partition, check_same_free, check_tiles, generation, like, rows
 from simcore.isa.operators import to_operator
@@ -41,7 +42,7 @@ def check_activation(v):
 
 def activate(op, data, bias, scale, shape):
     """op(data * scale + bias) in float32, [partitions, free]."""
-    values = np.asarray(rows(data.read()), np.float32)
+    values = to_float32(rows(data.read()))
     with np.errstate(all="ignore"):
         if hasattr(scale, "layout") or scale != 1.0:
             values = values * like(scale, shape)
@@ -116,7 +117,7 @@ def _(v):
 @activate2.values
 def _(dst, op, data, imm0, imm1, op0, op1, relu_param, reverse0, reverse1, reduce_op, reduce_res, reduce_cmd):
     shape = (dst.shape[0], dst.layout.free)
-    values = np.asarray(rows(data.read()), np.float32)
+    values = to_float32(rows(data.read()))
     for step, imm, reverse in ((op0, imm0, reverse0), (op1, imm1, reverse1)):
         step = to_operator(step)
         if step is not None and step.name != "bypass":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from simcore.dtypes import to_float32
 from simcore.isa.accumulator import accumulate, check_accumulator, command
 from simcore.isa.operand import (
     binary,
@@ -111,7 +112,7 @@ def scalar_step(op, values, operand, reverse, shape):
 def tensor_scalar_values(data, op0, operand0, reverse0, op1, operand1, reverse1):
     op0, op1 = to_operator(op0), to_operator(op1)
     raw = rows(data.read())
-    values = raw if op0.kind == "bit" else np.asarray(raw, np.float32)
+    values = raw if op0.kind == "bit" else to_float32(raw)
     values = scalar_step(op0, values, operand0, reverse0, values.shape)
     return scalar_step(op1, values, operand1, reverse1, values.shape)
 
@@ -139,7 +140,7 @@ def _(v):
 @scalar_tensor_tensor.values
 def _(dst, data, op0, operand0, op1, operand1, reverse0, reverse1):
     shape = (dst.shape[0], dst.layout.free)
-    values = scalar_step(to_operator(op0), np.asarray(rows(data.read()), np.float32), operand0, reverse0, shape)
+    values = scalar_step(to_operator(op0), to_float32(rows(data.read())), operand0, reverse0, shape)
     other = like(operand1, shape)
     op = to_operator(op1)
     dst.write(op.apply(other, values) if reverse1 else op.apply(values, other))

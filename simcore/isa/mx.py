@@ -9,6 +9,7 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 
+from simcore.dtypes import cast, to_float32
 from simcore.isa.operand import check_sbuf, check_tiles, f32, rows
 from simcore.isa.table import TENSOR, VECTOR, Read, Update, Write, instruction, require
 from simcore.isa.tensor_engine import check_tiling
@@ -24,14 +25,14 @@ def unpack(packed: np.ndarray, dtype) -> np.ndarray:
     """[..., n] packed elements as [..., n, 4] float32, the lowest bits first."""
     raw = np.ascontiguousarray(packed)
     if dtype.itemsize == 4:
-        return raw.view(np.uint8).reshape(*raw.shape, 4).view(dtype.packed.np).astype(np.float32)
+        return to_float32(raw.view(np.uint8).reshape(*raw.shape, 4).view(dtype.packed.np))
     nibbles = (raw[..., None].astype(np.uint16) >> (4 * np.arange(4, dtype=np.uint16))) & 0xF
     return nibbles.astype(np.uint8).view(ml_dtypes.float4_e2m1fn).astype(np.float32)
 
 
 def pack(values: np.ndarray, dtype) -> np.ndarray:
     """[..., n, 4] float values rounded to the element type and packed to [..., n]."""
-    small = values.astype(dtype.packed.np)
+    small = cast(values, dtype.packed)
     if dtype.itemsize == 4:
         return np.ascontiguousarray(small).view(np.uint8).view(np.uint32).reshape(values.shape[:-1])
     bits = small.view(np.uint8).astype(np.uint16) & 0xF

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from simcore import machine
+from simcore.dtypes import to_float32
 from simcore.isa.operators import Operator, to_operator
 from simcore.isa.table import require
 from simcore.layout import PARTITIONS, psum, sbuf
@@ -21,7 +22,7 @@ def f32(x) -> np.ndarray:
     """A tile's values, or a number, as float32, in which the engines compute.  There is no float64 on the chip."""
     if isinstance(x, Tensor):
         x = x.read()
-    return np.asarray(x, np.float32)
+    return to_float32(x)
 
 
 def like(x, shape) -> np.ndarray:

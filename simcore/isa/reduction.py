@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from simcore.dtypes import to_float32
 from simcore.isa.accumulator import IDENTITY, accumulate, check_accumulator, command, registers
 from simcore.isa.elementwise import scalar_step, tensor_scalar_values
 from simcore.isa.operand import (
@@ -149,7 +150,7 @@ def _(v):
 
 @tensor_scalar_cumulative.values
 def _(dst, src, op0, op1, imm0, imm1, reduce_cmd):
-    values = np.asarray(rows(src.read()), np.float32)
+    values = to_float32(rows(src.read()))
     values = scalar_step(to_operator(op0), values, imm0, False, values.shape)
     op = to_operator(op1)
     register = registers("vector", values.shape[0])
@@ -158,14 +159,24 @@ def _(dst, src, op0, op1, imm0, imm1, reduce_cmd):
         register[...] = IDENTITY[op.name]
     elif cmd == "load_reduce":
         register[...] = like(imm1, (len(register), 1)).reshape(-1)
-    out = np.empty_like(values)
-    state = register.copy()
-    with np.errstate(all="ignore"):
-        for i in range(values.shape[1]):
-            state = op.apply(values[:, i], state)
-            out[:, i] = state
-    register[...] = state
+    out = _scan(op, values, register.copy())
+    register[...] = out[:, -1]
     dst.write(out)
+
+
+def _commutes(op) -> bool:
+    return isinstance(op.reduce, np.ufunc) and op.name != "subtract"
+
+
+def _scan(op, values: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """out[:, i] = values[:, i] op out[:, i - 1], from `state` on, one column after the other."""
+    with np.errstate(all="ignore"):
+        if _commutes(op):
+            return op.reduce.accumulate(np.column_stack([state, values]), axis=1, dtype=np.float32)[:, 1:]
+        out = np.empty(values.shape[::-1], np.float32)
+        for i, column in enumerate(np.ascontiguousarray(values.T)):
+            state = out[i] = op.apply(column, state)
+    return out.T
 
 
 @instruction(engines=(VECTOR,), opcode="TENSOR_TENSOR_SCAN")
@@ -189,15 +200,16 @@ def _(dst, data0, data1, initial, op0, op1, reverse0, reverse1):
     shape = (dst.shape[0], dst.layout.free)
     a, b = (np.broadcast_to(like(x, shape), shape) for x in (data0, data1))
     op0, op1 = to_operator(op0), to_operator(op1)
-    out = np.empty(shape, np.float32)
     state = np.broadcast_to(like(initial, (shape[0], 1)).reshape(-1), (shape[0],))
+    if op0.name == "multiply" and _commutes(op1) and (a == 1).all():
+        dst.write(_scan(op1, b, state))
+        return
+    out = np.empty(shape[::-1], np.float32)
     with np.errstate(all="ignore"):
-        for i in range(shape[1]):
-            x, y = a[:, i], b[:, i]
+        for i, (x, y) in enumerate(zip(np.ascontiguousarray(a.T), np.ascontiguousarray(b.T), strict=True)):
             state = op0.apply(state, x) if reverse0 else op0.apply(x, state)
-            state = op1.apply(y, state) if reverse1 else op1.apply(state, y)
-            out[:, i] = state
-    dst.write(out)
+            state = out[i] = op1.apply(y, state) if reverse1 else op1.apply(state, y)
+    dst.write(out.T)
 
 
 @tensor_tensor_scan.flops

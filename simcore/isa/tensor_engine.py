@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simcore.dtypes import float8_e4m3, float8_e5m2, float32
+from simcore.dtypes import float8_e4m3, float8_e5m2, float32, to_float32
 from simcore.isa.operand import generation, rows
 from simcore.isa.table import TENSOR, MatmulPerfMode, Read, Update, instruction, require
 from simcore.layout import psum, sbuf
@@ -122,7 +122,7 @@ def _(dst, stationary, moving, is_transpose, accumulate, perf_mode):
     if double_row(perf_mode):
         a = a.reshape(a.shape[0] * 2, -1) if a.ndim > 2 else a.reshape(a.shape[0], 2, -1).reshape(a.shape[0] * 2, -1)
         b = b.reshape(b.shape[0] * 2, -1) if b.ndim > 2 else b.reshape(b.shape[0], 2, -1).reshape(b.shape[0] * 2, -1)
-    product = np.matmul(np.asarray(rows(a), np.float32).T, np.asarray(rows(b), np.float32))
+    product = np.matmul(to_float32(rows(a)).T, to_float32(rows(b)))
     if accumulate:
         product = product + rows(dst.array()).astype(np.float32)
     dst.write(product)
@@ -131,8 +131,7 @@ def _(dst, stationary, moving, is_transpose, accumulate, perf_mode):
 def _moved_bits(a, b):
     """Transpose mode moves bits through an identity: the transposed data when one side is an identity, else None."""
     for eye, data in ((b, a), (a, b)):
-        if eye.shape[0] == eye.shape[1] and np.array_equal(np.asarray(eye, np.float32),
-                                                           np.eye(eye.shape[0], dtype=np.float32)):
+        if eye.shape[0] == eye.shape[1] and np.array_equal(to_float32(eye), np.eye(eye.shape[0], dtype=np.float32)):
             return data.T if eye is b else data
     return None
 

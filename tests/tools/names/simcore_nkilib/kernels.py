@@ -9,6 +9,7 @@ import numpy as np
 
 from nki_cpu_simulator import options as session
 from nki_cpu_simulator import spent
+from simcore_nkilib import shapes
 
 import simcore
 from simcore.frontend import Session, use_session
@@ -36,7 +37,7 @@ def prepare(*, timing: bool) -> None:
     orchestrator._run_simulator_inference = run
     orchestrator._run_compilation = trace_only
     if timing:
-        cheap_random()
+        shapes.install()
         orchestrator.execute = lambda self, kernel_under_test: time_only(kernel_under_test)
 
 
@@ -116,40 +117,3 @@ def time_only(kernel_under_test) -> None:
     timeline = simcore.simulate(traces[0], simcore.load_machine(traces[0].target))
     spent.update(kernel_seconds=round(time.perf_counter() - start, 2), capture_seconds=round(captured - start, 2),
                  instructions=len(traces[0]), us=round(timeline.end_ps / 1e6, 2))
-
-
-def cheap_random() -> None:
-    """Zeros instead of random numbers: without values, the tests' inputs are shapes and dtypes only."""
-    real = np.random.default_rng
-
-    def zeros(shape_at, dtype=np.float64):
-        def draw(*args, size=None, **kwargs):
-            if size is None and len(args) > shape_at:
-                size = args[shape_at]
-            return np.zeros(size, dtype) if size is not None and np.prod(size, dtype=float) > 4096 else None
-
-        return draw
-
-    def instead(owner, name, shape_at, dtype=np.float64, separate=False):
-        drawn, quick = getattr(owner, name), zeros(shape_at, dtype)
-
-        def draw(*args, **kwargs):
-            out = quick(*((args,) if separate else args), **kwargs)
-            return drawn(*args, **kwargs) if out is None else out
-
-        return draw
-
-    for name in ("randn", "rand"):
-        setattr(np.random, name, instead(np.random, name, 0, separate=True))
-    for name, shape_at in {"random_sample": 0, "random": 0, "normal": 2, "uniform": 2}.items():
-        setattr(np.random, name, instead(np.random, name, shape_at))
-
-    class Generator:
-        def __init__(self, *args):
-            self._real = real(*args)
-
-        def __getattr__(self, name):
-            shape_at = {"random": 0, "standard_normal": 0, "normal": 2, "uniform": 2}.get(name)
-            return getattr(self._real, name) if shape_at is None else instead(self._real, name, shape_at)
-
-    np.random.default_rng = Generator
