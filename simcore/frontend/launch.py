@@ -94,7 +94,7 @@ def use_session(new: Session) -> Iterator[Session]:
 
 def check_target(target: str) -> str:
     """The machine a target names: one that comes with simcore, or another name of the vendor's.  Raises UsageError."""
-    aliases = {"gen2": "trn1", "gen3": "trn2", "gen4": "trn3", "inf2": "trn1", "trn1n": "trn1", "trn3pre": "trn3"}
+    aliases = {"gen2": "trn1", "gen3": "trn2", "gen4": "trn3", "trn1n": "trn1", "trn3pre": "trn3"}
     target = aliases.get(target, target)
     if target not in available():
         raise UsageError(f"there is no target {target!r}; choose one of "
