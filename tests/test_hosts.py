@@ -122,7 +122,7 @@ def test_devices_of_the_host_are_the_cpu(tmp_path):
         assert "done" in done.stdout + done.stderr, done.stderr
 
 
-@pytest.mark.parametrize(("name", "chip"), [("inf2", "trn1"), ("trn3pre", "trn3"), ("gen3", "trn2")])
+@pytest.mark.parametrize(("name", "chip"), [("inf2", "inf2"), ("trn3pre", "trn3"), ("gen3", "trn2")])
 def test_other_names_of_targets(name, chip):
     from simcore.frontend.launch import check_target
 
