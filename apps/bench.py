@@ -1,9 +1,10 @@
 """How fast simcore itself is: flash attention at several lengths.
 
-For each length: instructions, instructions per second of capture with values, of capture for timing only and of
-simulate, and the bytes an instruction takes in the Trace and in the Timeline.  Growth is the exponent between
-neighbouring lengths (1.00: twice the instructions, twice the time).  Times are the best of a few runs on whatever
-machine this is, so the ratios and the yardstick (a Python function call) say more than the figures.
+For each length: instructions of the kernel and of the chip (a matmul is LDWEIGHTS and MATMUL), instructions per second
+of capture with values, of capture for timing only, of simulate and of the last two together, and the bytes an
+instruction takes in the Trace, in the Timeline and of the process at its peak.  Growth is the exponent between
+neighbouring lengths (1.00: twice the instructions, twice the time).  Times are CPU time, the best of a few runs on
+whatever machine this is, so the ratios and the yardstick (a Python function call) say more than the figures.
 """
 
 from __future__ import annotations
@@ -43,6 +44,12 @@ class Row:
     simulate_s: float
     trace_bytes: int  # per instruction
     timeline_bytes: int  # per instruction
+    peak_bytes: int | None  # per chip instruction, of the process beyond its start; None: this system does not say
+
+    @property
+    def both_s(self) -> float:
+        """Capture for timing and simulate: what an answer takes."""
+        return self.timing_s + self.simulate_s
 
 
 def measure(
@@ -52,6 +59,7 @@ def measure(
     with activate():
         kernel = importlib.import_module("simcore.kernels.flash_attn").flash_attn
     machine = simcore.load_machine(target)
+    start = _peak()
     for length in lengths:
         args = [
             TensorSpec.parse(f"bfloat16[1,{shape}]")
@@ -62,8 +70,8 @@ def measure(
             return simcore.capture(kernel, *args, target=target, values=values)
 
         timing_s, trace = best(lambda: capture(False), repeat)
-        values_s = best(lambda: capture(True), 1)[0] if length <= values_up_to else None
         simulate_s, timeline = best(partial(simcore.simulate, trace, machine), repeat)
+        values_s = best(lambda: capture(True), 1)[0] if length <= values_up_to else None
         yield Row(
             length,
             len(trace),
@@ -73,18 +81,29 @@ def measure(
             simulate_s,
             round(trace.nbytes / len(trace)),
             round(timeline_bytes(timeline) / len(trace)),
+            None if start is None else round(((_peak() or 0) - start) / len(timeline.instructions)),
         )
 
 
 def best(function: Callable[[], Any], repeat: int) -> tuple[float, Any]:
-    """(shortest time in seconds, the last result)."""
+    """(shortest CPU time in seconds, the last result)."""
     shortest, result = math.inf, None
     for _ in range(repeat):
         gc.collect()
-        start = time.perf_counter()
+        result = None
+        start = time.process_time()
         result = function()
-        shortest = min(shortest, time.perf_counter() - start)
+        shortest = min(shortest, time.process_time() - start)
     return shortest, result
+
+
+def _peak() -> int | None:
+    """The most memory this process has had, bytes; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def timeline_bytes(timeline: Timeline) -> int:

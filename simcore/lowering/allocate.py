@@ -77,9 +77,14 @@ class Arena:
         starts, ends, end = self.starts, self.ends, start + size
         i = bisect_left(ends, start)
         j = bisect_right(starts, end, i)
-        if i < j:
-            start, end = min(start, starts[i]), max(end, ends[j - 1])
-        starts[i:j], ends[i:j] = (start,), (end,)
+        if i == j:
+            starts.insert(i, start)
+            ends.insert(i, end)
+            return
+        starts[i] = min(start, starts[i])
+        ends[i] = max(end, ends[j - 1])
+        if j > i + 1:
+            del starts[i + 1:j], ends[i + 1:j]
 
 
 class Apart:
@@ -254,6 +259,9 @@ class _Occupants:
         starts, ends, holders = self.starts, self.ends, self.holders
         i = bisect_right(ends, start)
         j = bisect_left(starts, end, i)
+        if j == i + 1 and starts[i] == start and ends[i] == end:
+            out, holders[i] = [holders[i]], storage     # the same place again, as in most loops
+            return out
         out = holders[i:j]
         new_starts, new_ends, new_holders = [start], [end], [storage]
         if out:
