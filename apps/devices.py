@@ -162,6 +162,10 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def exec_module(self, module):
         vars(module).update(MODULES[module.__name__])
+        self.open()
+
+    def open(self) -> None:
+        """From here on tensors for the devices "xla" and "neuron" go to the CPU."""
         if self.mode is None:
             self.mode = on_cpu()
             if self.mode is not None:
@@ -172,16 +176,32 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             self.mode.__exit__(None, None, None)
 
 
+class Watch(importlib.abc.MetaPathFinder):
+    """First on the path: a script that imports NKI beside torch may name the devices without importing torch_xla."""
+
+    def __init__(self, finder: Finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("nki", "neuronxcc") and "torch" in sys.modules and self.finder.mode is None:
+            if importlib.machinery.PathFinder.find_spec("torch_xla") is None:
+                self.finder.open()
+        return None
+
+
 @contextlib.contextmanager
 def standing_in() -> Iterator[None]:
     """While this is open, `import torch_xla` finds the stand-in where the real one is missing."""
     finder = Finder()
+    watch = Watch(finder)
     sys.meta_path.append(finder)
+    sys.meta_path.insert(0, watch)
     try:
         yield
     finally:
         finder.close()
         sys.meta_path.remove(finder)
+        sys.meta_path.remove(watch)
         for name in MODULES:
             if isinstance(sys.modules.get(name), StandIn):
                 del sys.modules[name]

@@ -127,3 +127,13 @@ def test_other_names_of_targets(name, chip):
     from simcore.frontend.launch import check_target
 
     assert check_target(name) == chip
+
+
+@needs_torch
+@real_xla
+def test_a_device_may_be_named_without_importing_torch_xla(tmp_path):
+    (tmp_path / "host.py").write_text("import torch\nimport nki\nx = torch.ones(3).to(torch.device('xla'))\n"
+                                      "print(x.device, 'done')\n")
+    for how in (("run",), ("exec", "--", sys.executable)):
+        done = run(*how, "host.py", cwd=tmp_path)
+        assert "cpu done" in done.stdout + done.stderr, done.stderr

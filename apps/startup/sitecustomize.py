@@ -18,27 +18,37 @@ class _Names:
     def find_spec(self, name, path=None, target=None):
         if name not in ("nki", "neuronxcc"):
             return None
+        from simcore.apps import devices
         from simcore.frontend import activation
 
         sys.meta_path.remove(self)
         activation.install()
+        if _devices.finder is None:
+            _devices.finder = devices.Finder()
+        watch = devices.Watch(_devices.finder)
+        watch.find_spec(name)
+        sys.meta_path.insert(0, watch)
         return importlib.util.find_spec(name)
 
 
 class _Devices:
     """Last on the path: stand-ins for torch_xla and torch_neuronx, where nothing else was found."""
 
+    finder = None
+
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] not in ("torch_xla", "torch_neuronx"):
             return None
         from simcore.apps import devices
 
-        sys.meta_path[sys.meta_path.index(self)] = finder = devices.Finder()
-        return finder.find_spec(name)
+        if self.finder is None:
+            self.finder = devices.Finder()
+        return self.finder.find_spec(name)
 
 
+_devices = _Devices()
 sys.meta_path.insert(0, _Names())
-sys.meta_path.append(_Devices())
+sys.meta_path.append(_devices)
 
 # This file stands in front of a sitecustomize the interpreter may have of its own; that one is read too.
 _own = importlib.machinery.PathFinder.find_spec("sitecustomize",
