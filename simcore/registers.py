@@ -29,7 +29,7 @@ class Register:
         if self.known is None:
             from simcore.frontend import state
 
-            state.value_needed(f"register {self.name}")
+            state.value_needed("the value of a register" if self.name == "register" else f"the value of {self.name}")
         return self.known
 
     def copy(self) -> Register:

@@ -7,6 +7,7 @@ It puts simcore's modules under the vendor's names and stands in for packages th
 only.  Tests of collectives run with all their ranks, which the suite's simulation mode alone cannot.
 """
 
+import gc
 import json
 import math
 import os
@@ -92,6 +93,8 @@ class _Run:
         dropped = set(items) - set(kept)
         config.hook.pytest_deselected(items=[i for i in items if i in dropped])
         items[:] = kept
+        gc.collect()
+        gc.freeze()         # makes it cheap to collect after each test: inputs are large, and cycles hold them
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item):
@@ -109,8 +112,10 @@ class _Run:
             signal.signal(signal.SIGPROF, before)
 
     def pytest_runtest_makereport(self, item, call):
-        if call.when == "teardown" and time.monotonic() > self.end:
-            item.session.shouldstop = "the budget of this run is spent"
+        if call.when == "teardown":
+            gc.collect()
+            if time.monotonic() > self.end:
+                item.session.shouldstop = "the budget of this run is spent"
         if call.when != "call" and call.excinfo is None:
             return
         outcome, why = "passed", ""
