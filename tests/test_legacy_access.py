@@ -144,3 +144,36 @@ def test_a_view_with_run_time_indices_can_be_indexed_again():
     assert np.array_equal(kernel(x, index), x[:, index[0]])
     index = RNG.integers(0, 64, (64, 1)).astype(np.int32)
     assert np.array_equal(rows(x, index), x[index[:, 0]][16:48, 4:12])
+
+
+def test_one_value_fills_a_tile_of_more_dimensions():
+    @nki.jit
+    def kernel(x):
+        out = nl.ndarray((128, 2, 8), dtype=x.dtype, buffer=nl.shared_hbm)
+        tile = nl.ndarray((nl.par_dim(128), 2, 8), dtype=x.dtype, buffer=nl.sbuf)
+        tile[...] = nl.load(x[1, 2])
+        nl.store(out, tile)
+        return out
+
+    x = data(4, 4)
+    assert np.allclose(kernel(x), np.full((128, 2, 8), x[1, 2]), rtol=1e-6)
+
+
+def test_nothing_cannot_be_reduced():
+    @nki.jit
+    def kernel(x):
+        out = nl.ndarray((128, 1), dtype=x.dtype, buffer=nl.shared_hbm)
+        nl.store(out, nisa.tensor_reduce(np.max, nl.load(x)[:, 0:0], axis=(1,)))
+        return out
+
+    with pytest.raises(KernelError, match="has no elements to reduce"):
+        kernel(data(128, 8))
+
+
+def test_annotations_of_both_dialects_can_be_subscripted():
+    with activate():
+        import neuronxcc.nki.typing as old
+        import nki.typing as current
+    for nt in (old, current):
+        def kernel(x: nt.tensor[128, 512], n: nt.scalar = 1) -> nt.tensor: ...
+    assert current.scalar(3) == 3 and not isinstance(3, current.tensor)

@@ -52,6 +52,8 @@ def _(v):
     kept = math.prod(n for i, n in enumerate(v["data"].shape) if i not in axes and i != 0)
     require(v["dst"].free == kept, f"nisa.tensor_reduce: dst has {v['dst'].free} elements per partition; reducing "
                                    f"{v['data'].shape} over {axes} leaves {kept}")
+    require(math.prod(v["data"].shape) > 0 or not v["dst"].free,
+            f"nisa.tensor_reduce: data of shape {v['data'].shape} has no elements to reduce")
 
 
 def axes_for(axis, shape: tuple[int, ...], kept: int) -> tuple[int, ...]:

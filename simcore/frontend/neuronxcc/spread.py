@@ -39,9 +39,7 @@ def broadcast_partitions(t: Tile, shape) -> Tile:
     from simcore.frontend.neuronxcc.nki.isa import nc_matmul, tensor_copy
 
     extra = len(shape) - t.ndim
-    row = t
-    for _ in range(extra):
-        row = row[None]
+    row = t.reshape((1,) * extra + t.shape) if extra else t      # the first dimension is the partition
     partitions = shape[0]
     if row.shape[1:] != tuple(shape[1:]) and row.size == row.shape[0]:
         row = row.broadcast_to((1, *shape[1:]))

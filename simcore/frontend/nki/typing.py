@@ -1,6 +1,13 @@
 """Annotations kernels use; they constrain nothing."""
 
-from simcore.tensor import Tensor as tensor
+from simcore.tensor import Tensor
+
+
+class _OfTensors(type):
+    """isinstance(x, tensor) asks whether x is a tensor."""
+
+    def __instancecheck__(cls, value) -> bool:
+        return isinstance(value, Tensor)
 
 
 class _Subscriptable:
@@ -8,6 +15,10 @@ class _Subscriptable:
 
     def __class_getitem__(cls, item):
         return cls
+
+
+class tensor(_Subscriptable, metaclass=_OfTensors):
+    """`tensor`, and `tensor[128, 512]`."""
 
 
 class mutable_tensor(_Subscriptable):
@@ -19,7 +30,10 @@ class mutable(_Subscriptable):
 
 
 class scalar(_Subscriptable):
-    pass
+    """`scalar[int]` as an annotation; called, it gives its value."""
+
+    def __new__(cls, value=None, *args):
+        return value
 
 
 __all__ = ["mutable", "mutable_tensor", "scalar", "tensor"]
