@@ -33,7 +33,11 @@ class NkiValidationError(KernelError):
 
 
 class CapacityError(KernelError):
-    """SBUF or PSUM cannot hold the tiles that are alive at once."""
+    """SBUF or PSUM cannot hold the tiles that are alive at once.  `memory` says which one, where it is known."""
+
+    def __init__(self, message: str, *, site=None, memory: str = ""):
+        super().__init__(message, site=site)
+        self.memory = memory
 
 
 class ValueNeeded(KernelError):

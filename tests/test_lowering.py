@@ -343,3 +343,21 @@ def test_an_argument_that_does_not_stay_is_loaded_again_and_not_saved():
     program = lower(older(kernel, spec((8, 128, 8192))), TRN2)
     kept = sum(program.hbm_write_bytes[program.op].tolist())
     assert program.trace.info["spilled_bytes"] > 0 and kept == 4 * 8 * 128 * 8192 * 4
+
+
+def test_fewer_iterations_are_done_at_once_where_psum_would_overflow():
+    """Two products per iteration wait for its reciprocal: eight iterations at once would hold sixteen banks."""
+    def kernel(a):
+        import neuronxcc.nki.isa as nisa
+        import neuronxcc.nki.language as nl
+
+        out = nl.ndarray((8, 2, nl.par_dim(128), 512), dtype=nl.float32, buffer=nl.shared_hbm)
+        for i in nl.affine_range(8):
+            x = nl.load(a[i])
+            p, q = nisa.nc_matmul(x[:, 0:128], x), nisa.nc_matmul(x[:, 128:256], x)
+            r = nisa.reciprocal(nisa.tensor_reduce(nl.add, p, axis=1))
+            nl.store(out[i, 0], nisa.tensor_scalar(p, nl.multiply, r))
+            nl.store(out[i, 1], nisa.tensor_scalar(q, nl.multiply, r))
+        return out
+
+    assert opcodes(lower(older(kernel, spec((8, 128, 512))), TRN2)).count("RECIPROCAL") == 2

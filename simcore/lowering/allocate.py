@@ -297,4 +297,4 @@ def _overflow(trace: Trace, p: Placement, placed: list[int], tile: int, size: in
                             f"{size}; use smaller tiles", site=_site(trace, storage))
     raise CapacityError(f"{memory.value.upper()} is full: tile {storage.name} needs {need} bytes per partition, {used} "
                         f"of {size} are in use by {len(alive)} tiles: {lines}{more}; {hint}",
-                        site=_site(trace, storage))
+                        site=_site(trace, storage), memory=memory.value)

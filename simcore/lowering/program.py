@@ -133,13 +133,9 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
     trace = with_casts(with_identities(trace, machine))
     renamed = privatize(trace)
     edges = dependences(renamed)
-    for room in (1.0, 0.5, 0.1):
-        units = units_of(renamed, machine, *edges, room)
-        for mode in get_args(Mode):
-            try:
-                return renamed, units, place(renamed, machine, units, mode)
-            except CapacityError:
-                continue
+    found = _rewritten(renamed, machine, edges)
+    if found is not None:
+        return found
     edges = dependences(trace)
     units = units_of(trace, machine, *edges, 0.0)
     try:
@@ -153,6 +149,28 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
             if found is None:
                 raise e from None
             return found
+
+
+def _rewritten(trace: Trace, machine: Machine,
+               edges: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[Trace, Units, Placement] | None:
+    """With fewer loads kept where SBUF overflows, and fewer iterations done at once where PSUM does."""
+    rooms = [1.0, 0.5, 0.1]
+    width = machine.compiler.merge_iterations_without_psum
+    while rooms and width:
+        narrow = machine.replace(**{f"compiler.{name}": min(width, getattr(machine.compiler, name))
+                                    for name in ("merge_iterations", "merge_iterations_without_psum")})
+        units = units_of(trace, narrow, *edges, rooms[0])
+        full = ""
+        for mode in get_args(Mode):
+            try:
+                return trace, units, place(trace, machine, units, mode)
+            except CapacityError as e:
+                full = e.memory
+        if full == "psum":
+            width //= 2
+        else:
+            rooms.pop(0)
+    return None
 
 
 def _spilled(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement] | None:

@@ -234,25 +234,24 @@ class _Rewriter:
         like it is computed again.
         """
         trace = self.trace
-        keys: list[tuple[int, tuple[int, ...], int] | None] = [None] * self.n
-        seen: dict[tuple[int, tuple[int, ...], int], int] = {}
+        keys: list[tuple | None] = [None] * self.n
+        seen: dict[tuple, int] = {}
+        changes: dict[int, int] = {}                     # per storage: how many instructions have written it so far
         for i in range(self.n):
             v = self.variant[i]
-            if v.name not in _PURE or len(v.writes) != 1:
-                continue
             regions = self._regions(i)
-            k = v.operands.index(v.writes[0])
-            tile = self.tile[regions[k]]
-            once = self.writes.get(tile, 0) == 1
-            if v.writes[0].access != "w" or not once or trace.storages[tile].nbytes != v.writes[0].layout.nbytes:
-                continue
-            inputs = tuple(r for j, r in enumerate(regions) if j != k)
-            if any(self.writes.get(self.tile[r], 0) > 1 for r in inputs):
-                continue
-            mine = keys[i] = (v.index, inputs, trace.storages[tile].core)
-            seen[mine] = seen.get(mine, 0) + 1
+            if v.name in _PURE and len(v.writes) == 1 and v.writes[0].access == "w":
+                k = v.operands.index(v.writes[0])
+                tile = self.tile[regions[k]]
+                if self.writes.get(tile, 0) == 1 and trace.storages[tile].nbytes == v.writes[0].layout.nbytes:
+                    inputs = tuple((r, changes.get(self.tile[r], 0)) for j, r in enumerate(regions) if j != k)
+                    mine = keys[i] = (v.index, inputs, trace.storages[tile].core)
+                    seen[mine] = seen.get(mine, 0) + 1
+            for o, r in zip(v.operands, regions, strict=True):
+                if "w" in o.access:
+                    changes[self.tile[r]] = changes.get(self.tile[r], 0) + 1
         held = 0
-        first: dict[tuple[int, tuple[int, ...], int], tuple[int, int, int]] = {}      # -> instruction, tile, held then
+        first: dict[tuple, tuple[int, int, int]] = {}      # -> instruction, tile, held then
         for i, key in enumerate(keys):
             if key is None or seen[key] < 2:
                 continue
@@ -343,6 +342,28 @@ class _Rewriter:
 
     # ------------------------------------------------------------------------------ the result
 
+    def _dissolve(self, stuck: set[int], follow: dict[int, list[int]]) -> bool:
+        """Take apart merged instructions that wait for each other.  False where there are none."""
+        waits = {g: sum(c in stuck for c in follow[g]) for g in stuck}
+        before: dict[int, list[int]] = {g: [] for g in stuck}
+        for g in stuck:
+            for c in follow[g]:
+                if c in stuck:
+                    before[c].append(g)
+        ends = [g for g in stuck if not waits[g]]       # what only waits for a circle is not part of one
+        while ends:
+            g = ends.pop()
+            stuck.discard(g)
+            for p in before[g]:
+                waits[p] -= 1
+                if not waits[p]:
+                    ends.append(p)
+        merged = [g for g in stuck if g in self.members]
+        for g in merged:
+            for i in self.members.pop(g):
+                self.group[i] = i
+        return bool(merged)
+
     def _number(self) -> Units:
         """Group numbers in an order that dependences allow, earliest first."""
         n = self.n
@@ -386,8 +407,9 @@ class _Rewriter:
                 waits[c] -= 1
                 if not waits[c]:
                     heapq.heappush(free, (place[c], c))
-        # merged instructions wait for each other: leave the program as it was written
-        if len(number) < len(leaders):
+        if len(number) < len(leaders) and self._dissolve(set(leaders) - set(number), follow):
+            return self._number()
+        if len(number) < len(leaders):                  # leave the program as it was written
             one, order = np.arange(n), stable_order(self.edges[0])
             return Units(one, one, np.ones(n, np.int64), *(column[order] for column in self.edges))
         rows = sorted(number, key=number.__getitem__)

@@ -77,7 +77,8 @@ MECHANISMS: dict[str, Mechanism] = {
         "compiler.merge_small_elements": 0, "compiler.merge_bytes": 1, "compiler.merge_transfers": 0}),
     "vectorizing": Mechanism("older compiler: short parallel loops as one instruction per line", {
         "compiler.vectorize_elements": 0}),
-    "duplicates": Mechanism("older compiler: data loaded or computed once instead of again", {"compiler.duplicate_bytes": 0}),
+    "duplicates": Mechanism("older compiler: data loaded or computed once instead of again", {
+        "compiler.duplicate_bytes": 0}),
     "launch": Mechanism("fixed times of a launch", {
         "kernel.start_ns": 0.0, "kernel.end_ns": 0.0, "kernel.device_fixed_ns": 0.0, "kernel.benchmark_fixed_ns": 0.0,
         "kernel.pair_fixed_ns": 0.0}),
