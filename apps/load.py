@@ -52,7 +52,7 @@ def _load(file: Path, sources: Sources) -> list[Timeline]:
 
 
 def is_script(file: Path) -> bool:
-    return file.suffix == ".py"
+    return file.suffix in (".py", ".ipynb")
 
 
 def is_saved_run(file: Path) -> bool:

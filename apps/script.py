@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 import simcore
-from simcore.apps import arguments
+from simcore.apps import arguments, notebook
 from simcore.apps.options import Sources
 from simcore.apps.output import narrate
 from simcore.errors import SimcoreError, UsageError, nearest
@@ -37,7 +37,10 @@ def run_script(file: Path, sources: Sources) -> list[Trace]:
     """
     with _captured(sources) as traces, _as_program(file, sources.script_args):
         try:
-            runpy.run_path(str(file), run_name="__main__")
+            if file.suffix == notebook.SUFFIX:
+                notebook.load(file, "__main__")
+            else:
+                runpy.run_path(str(file), run_name="__main__")
         except SystemExit as e:
             if e.code not in (None, 0):
                 what = f"with exit code {e.code}" if isinstance(e.code, int) else f"saying: {e.code}"
@@ -118,6 +121,8 @@ def _as_program(file: Path, script_args: tuple[str, ...]) -> Iterator[None]:
 def import_file(file: Path) -> ModuleType:
     """Import a file under its dotted name when it lies in a package (so its relative imports work), else its own."""
     file = file.resolve()
+    if file.suffix == notebook.SUFFIX:
+        return notebook.load(file, file.stem)
     root, parts = file.parent, [file.stem]
     while (root / "__init__.py").exists():
         parts.insert(0, root.name)
@@ -186,9 +191,10 @@ def _nothing_launched(file: Path) -> str:
     """Why a script's run left nothing to look at: read from its text, as the script may have hidden its names."""
     import ast
 
+    text = notebook.source(file) if file.suffix == notebook.SUFFIX else file.read_text(encoding="utf-8")
     defined = [
         node.name
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.FunctionDef) and any("jit" in ast.unparse(d) for d in node.decorator_list)
     ]
     if not defined:
