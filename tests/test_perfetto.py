@@ -7,6 +7,7 @@ import glob
 import http.client
 import json
 import os
+import select
 import shutil
 import struct
 import subprocess
@@ -451,7 +452,8 @@ class Browser:
         os.close(from_write)
         self.rest, self.sent, self.session = b"", 0, None
 
-    def ask(self, method: str, **parameters):
+    def ask(self, method: str, *, patience_s: float = 60, **parameters):
+        """What Chromium answers.  TimeoutError: it says nothing for so long."""
         self.sent += 1
         message = {"id": self.sent, "method": method, "params": parameters}
         if self.session:
@@ -459,6 +461,8 @@ class Browser:
         os.write(self.to, json.dumps(message).encode() + b"\0")
         while True:
             while b"\0" not in self.rest:
+                if not select.select([self.answers], [], [], patience_s)[0]:
+                    raise TimeoutError(f"Chromium does not answer {method}")
                 chunk = os.read(self.answers, 1 << 20)
                 assert chunk, "Chromium went away"
                 self.rest += chunk
@@ -473,11 +477,15 @@ class Browser:
         self.session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
 
     def value(self, expression: str):
-        return self.ask("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+        """None where the answer is lost, as happens to a question asked while the page changes."""
+        try:
+            answer = self.ask("Runtime.evaluate", patience_s=5, expression=expression, returnByValue=True)
+        except TimeoutError:
+            return None
+        return answer["result"].get("value")
 
     def close(self) -> None:
-        self.session = None
-        self.ask("Browser.close")
+        self.process.terminate()
         self.process.wait(20)
         os.close(self.to)
         os.close(self.answers)
