@@ -42,7 +42,8 @@ def normal(*shape, dtype="float32", seed=0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32).astype(dtype)
 
 
-def test_simulate(examples):
+def test_simulate(examples, monkeypatch):
+    monkeypatch.setenv("NEURON_PLATFORM_TARGET_OVERRIDE", "trn2")      # the example sets another: undone with this
     with activate():
         runpy.run_path(str(examples / "simulate/nki_simulate_example.py"), run_name="__main__")
 
