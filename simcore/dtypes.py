@@ -159,7 +159,7 @@ def wider(a: DType, b: DType) -> DType:
     return a if a.is_int or a is not float16 else b
 
 
-_FLOAT8 = {d.np for d in (float8_e4m3, float8_e4m3fn, float8_e5m2)}
+_FLOAT8 = {d.np for d in (float8_e4m3, float8_e4m3fn, float8_e5m2, float4_e2m1fn)}      # one byte each
 
 
 @cache

@@ -68,9 +68,9 @@ def reasons(path) -> list[str]:
 
 if __name__ == "__main__":
     values, timing = sys.argv[1:]
-    print("\n".join(table(values, ("collected", "eligible", "run", "passed", "failed", "skipped", "memory", "time"),
-                          "| tests | collected | eligible | ran | agree | do not | skip themselves | memory | time |")))
+    print("\n".join(table(values, ("collected", "eligible", "run", "passed", "failed", "skipped"),
+                          "| tests | collected | eligible | ran | agree | do not | skip themselves |")))
     print("\n".join(reasons(values)))
-    print("\n".join(table(timing, ("run", "passed", "values", "capacity", "failed", "skipped", "memory", "time"),
-                          "| tests | tried | simulated | need values | do not fit | failed | skip themselves | memory | time |")))
+    print("\n".join(table(timing, ("run", "passed", "values", "capacity", "failed", "skipped"),
+                          "| tests | tried | simulated | need values | do not fit | refused | skip themselves |")))
     print("\n".join(reasons(timing)))
