@@ -4,6 +4,7 @@ The checkout is found under SIMCORE_REFS; without it these tests are skipped.
 """
 
 import importlib.util
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -42,8 +43,16 @@ def normal(*shape, dtype="float32", seed=0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32).astype(dtype)
 
 
-def test_simulate(examples, monkeypatch):
-    monkeypatch.setenv("NEURON_PLATFORM_TARGET_OVERRIDE", "trn2")      # the example sets another: undone with this
+@pytest.fixture(autouse=True)
+def own_environment():
+    """The examples set the target when they are imported: other tests have their own."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def test_simulate(examples):
     with activate():
         runpy.run_path(str(examples / "simulate/nki_simulate_example.py"), run_name="__main__")
 
