@@ -18,6 +18,7 @@ import numpy as np
 from simcore import collector
 from simcore.isa.table import Op
 from simcore.limiter import Limiter
+from simcore.lowering.dependences import DATA
 from simcore.lowering.program import Program, Stream, lower
 from simcore.machine import Machine
 from simcore.ordering import runs, stable_order
@@ -85,6 +86,8 @@ class _Scheduler:
         self.next_soft = p.soft[by].tolist()
         self.next_delay, self.next_cause = self._delays(p, by, machine)
         self.producer = p.producer[by]
+        turn = _turns(p, machine)
+        self.turn, self.of_turn = turn.tolist(), np.argsort(turn).tolist()
         self.ready = [0] * n
         self.via = [-1] * n             # the dependence that was fulfilled last
         # notes in the order of execution, one after the other: written and read where memory is warm
@@ -201,7 +204,7 @@ class _Scheduler:
             heappush(self.waiting[s], (at, i))
         else:
             at = free
-            heappush(self.now[s], i)
+            heappush(self.now[s], self.turn[i])
         if at < self.due[s]:
             self.due[s] = at
             heappush(self.events, (at, s))
@@ -213,7 +216,7 @@ class _Scheduler:
             heappush(self.events, (at, s))
 
     def _out_of_order(self, at: int, s: int) -> None:
-        """Execute the next instruction of a reordered stream: of those ready by then, the first in the program."""
+        """Execute the next instruction of a reordered stream: of those ready by then, the one whose turn is first."""
         self.due[s] = _NEVER
         waiting, now, t = self.waiting[s], self.now[s], self.free[s]
         if not now:
@@ -225,8 +228,8 @@ class _Scheduler:
             self._look(s, t)
             return
         while waiting and waiting[0][0] <= t:
-            heappush(now, heappop(waiting)[1])
-        i = heappop(now)
+            heappush(now, self.turn[heappop(waiting)[1]])
+        i = self.of_turn[heappop(now)]
         pending = self.pending
         pending[i] = -1
         head, members = self.head[s], self.members[s]
@@ -437,3 +440,17 @@ def _window(stream: Stream, machine: Machine, legacy: bool) -> int:
     if stream.queue:
         return 1 << 30
     return machine.compiler.legacy_reorder_window if legacy else machine.compiler.reorder_window
+
+
+def _turns(p: Program, machine: Machine) -> np.ndarray:
+    """Per unit, its number in the order in which ready ones are taken: that of the program, except that a load comes
+    when the first instruction that needs it does (compiler.loads_by_need)."""
+    n = len(p.stream)
+    turn = np.arange(n)
+    if not machine.compiler.get("loads_by_need"):
+        return turn
+    load = np.array([mine[0].dma is not None and mine[0].dma.load for mine in p.kind_ops], bool)[p.kind]
+    need, data = np.full(n, n, np.int64), p.cause == DATA
+    np.minimum.at(need, p.producer[data], p.consumer[data])
+    turn[np.lexsort((turn, np.where(load, need, turn)))] = np.arange(n)
+    return turn

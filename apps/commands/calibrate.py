@@ -65,7 +65,7 @@ def _from_cases(machine, target: str, refs: Path, families: tuple[str, ...], job
 
     fixed = {c: (launch_ps(KIND_TOTAL[c].removesuffix("_ps"), 1, machine) or 0) / 1e6 for c in KIND_TOTAL}
     cases = [c for c in load_cases(families, (target,)) if missing(c, refs) is None]
-    settings = [3, 4, 6, 8, 12, 20]
+    settings = [4, 8, 16, 32, 64, 128]
     spans: dict[str, dict[int, float]] = {}
     narrate(f"{len(cases)} measured kernels with reorder windows of {', '.join(map(str, settings))}")
     for s, results in zip(settings, predict_all(cases, refs, jobs, [{"compiler.reorder_window": s} for s in settings]),

@@ -19,7 +19,7 @@ def ops_of(v: Variant, machine: Machine, times: int = 1, argument: bool = False,
            chosen: Engine | None = None) -> tuple[Op, ...]:
     """The chip instructions of a variant on a machine, or of `times` of them done at once.
 
-    argument  a DMA moves an argument or result of a kernel of the older dialect
+    argument  a DMA moves an argument or result of the kernel
     psum      operands (bits by position) that are read in PSUM although written as SBUF tiles
     chosen    the engine the compiler takes, where the kernel leaves the choice
     Raises MachineError where the machine lacks a number it needs.
@@ -92,15 +92,21 @@ def elementwise(v: Variant, machine: Machine, engine: Engine, times: int = 1, ps
     issue = stream + overhead + law.operand_issue_cycles * vectors + law.extra_cycles
     latency = stream + law.fixed_cycles + law.extra_cycles + law.operand_cycles * vectors
     latency = max(latency, issue)
-    ops = [Op(engine=engine, opcode=opcode(v, out), issue_ps=section.ps(issue), latency_ps=section.ps(latency),
-              reads=tuple(o.name for o in v.reads), writes=tuple(o.name for o in writes),
-              flops=times * flops(v, n), dtype=tiles[0].layout.dtype.name if tiles else out.dtype.name)]
-    if engine is SCALAR and v.get("reduce_res") is not None:
-        # the sum beside an activation is read by an instruction of its own
-        ops.append(Op(engine=engine, opcode="ACT_READ_ACCUMULATOR",
-                      issue_ps=section.ps(section.accumulator_read_issue_cycles),
-                      latency_ps=section.ps(section.accumulator_read_cycles), writes=("reduce_res",)))
-    return tuple(ops)
+    accumulates = v.get("reduce_res") is not None and bool(section.get("accumulator_read_issue_cycles"))
+    if accumulates:
+        issue = max(issue, stream + (section.get("accumulator_ready_cycles") or 0.0))
+    op = Op(engine=engine, opcode=opcode(v, out), issue_ps=section.ps(issue), latency_ps=section.ps(latency),
+            reads=tuple(o.name for o in v.reads),
+            writes=tuple(o.name for o in writes if not accumulates or o.name != "reduce_res"),
+            flops=times * flops(v, n), dtype=tiles[0].layout.dtype.name if tiles else out.dtype.name)
+    return (op, accumulator_read(section, engine)) if accumulates else (op,)
+
+
+def accumulator_read(section: Engine_, engine: Engine) -> Op:
+    """The instruction that writes what the one before it accumulated."""
+    return Op(engine=engine, opcode="ACT_READ_ACCUMULATOR" if engine is SCALAR else "READ_ACCUMULATOR",
+              issue_ps=section.ps(section.accumulator_read_issue_cycles),
+              latency_ps=section.ps(section.accumulator_read_cycles), writes=("reduce_res",))
 
 
 def law_of(v: Variant, section: Engine_, psum: int = 0) -> tuple[Law, list[Operand], int]:

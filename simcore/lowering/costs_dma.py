@@ -66,7 +66,9 @@ def choose_mode(v: Variant, machine: Machine, indirect: bool, argument: bool) ->
     has_hw = machine.dma.get("hw_dge_instances", 0) > 0
     if asked == "none":
         return STATIC
-    if asked == "swdge" or indirect or (argument and has_hw and asked == "unknown"):
+    if argument and asked == "unknown" and has_hw and machine.compiler.get("software_arguments"):
+        return SW
+    if asked == "swdge" or indirect:
         return SW
     if asked == "hwdge" or has_hw:
         return HW if has_hw else STATIC

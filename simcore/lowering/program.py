@@ -209,8 +209,8 @@ def _kinds(trace: Trace, units: Units) -> tuple[list[Kind], np.ndarray]:
     """The distinct kinds of the units, and which one each unit is."""
     widest = int(units.times.max(initial=1)) + 1
     argument = np.zeros(len(units.row), np.int64)
-    if trace.info.get("dialect") == LEGACY and len(trace):
-        # the older compiler moves arguments and results by software descriptors, what lies between by hardware ones
+    if len(trace):
+        # the compiler moves arguments and results by software descriptors, what lies between by hardware ones
         outer = np.array([s.kind != "tile" for s in trace.storages], bool)[trace.region_storage[trace.access]]
         some = np.zeros(len(trace), bool)
         some[np.repeat(np.arange(len(trace)), np.diff(trace.access_start))[outer]] = True

@@ -53,8 +53,9 @@ MECHANISMS: dict[str, Mechanism] = {
     "strides": Mechanism("slower strided operands", {"tensor.stride_factor": 1.0, "sbuf.stride_max_factor": 1.0}),
     "throughput-modes": Mechanism("Vector modes faster than an element per cycle", _one_element_per_cycle),
     "tables": Mechanism("loads of activation tables", {"scalar.table_load_ns": 0.0}),
-    "accumulator-read": Mechanism("the instruction that reads the sum beside an activation", {
-        "scalar.accumulator_read_issue_cycles": 0.0, "scalar.accumulator_read_cycles": 0.0}),
+    "accumulator-read": Mechanism("the instruction that reads the sum or maximum beside another", {
+        f"{engine}.accumulator_{what}_cycles": 0.0
+        for engine in ("vector", "scalar") for what in ("ready", "read_issue", "read")}),
     "hand-off": Mechanism("semaphores between engines", {
         "semaphore.handoff_ns": 0.0, "semaphore.tensor_handoff_ns": 0.0, "semaphore.same_engine_ns": 0.0}),
     "descriptors": Mechanism("fixed cost of a DMA packet and a small descriptor", {
@@ -71,6 +72,9 @@ MECHANISMS: dict[str, Mechanism] = {
         "sbuf.bytes_per_partition": _ENDLESS, "sbuf.usable_bytes_per_partition": _ENDLESS, "psum.banks": 1 << 20}),
     "reordering": Mechanism("the compiler's order of instructions", {
         "compiler.reorder_window": 1, "compiler.legacy_reorder_window": 1}),
+    "loads-by-need": Mechanism("loads in the order of need", {"compiler.loads_by_need": 0}),
+    "software-arguments": Mechanism("software descriptors for arguments and results", {
+        "compiler.software_arguments": 0}),
     "forwarding": Mechanism("older compiler: readers of PSUM in place of copies", {"compiler.forward_banks": 0}),
     "merging": Mechanism("older compiler: several small instructions and transfers as one", {
         "compiler.merge_iterations": 1, "compiler.merge_iterations_without_psum": 1, "compiler.merge_elements": 1,

@@ -217,6 +217,10 @@ class Engine(Section):
     """What every engine with an instruction stream has."""
 
     clock_hz: float = number()
+    # Vector and Scalar: the sum or maximum beside an instruction is read by one of its own
+    accumulator_ready_cycles: float = number()              # last element in -> that one may start
+    accumulator_read_issue_cycles: float = number()         # its interval
+    accumulator_read_cycles: float = number()               # ... until the sum may be used
 
     def ps(self, cycles: float) -> int:
         """Cycles of this engine in picoseconds: the one place that converts and rounds."""
@@ -279,8 +283,6 @@ class Scalar(Engine):
 
     peak_flops_per_s: float = number()
     issue_overhead_cycles: float = number()
-    accumulator_read_issue_cycles: float = number()     # the instruction that reads the sum beside an activation
-    accumulator_read_cycles: float = number()           # ... until the sum may be used
     table_load_ns: float = number()
     laws: tuple[Law, ...] = field(default_factory=_missing)
 
@@ -389,6 +391,8 @@ class Compiler(Section):
 
     reorder_window: int = number()                  # an instruction may overtake this many older ones of its engine
     legacy_reorder_window: int = number()           # the same, older dialect
+    loads_by_need: int = number()                   # 1: loads are triggered in the order in which they are needed
+    software_arguments: int = number()              # 1: software descriptors move arguments and results
     forward_banks: int = number()                   # PSUM banks read in place of their copies in SBUF, older dialect
     merge_iterations: int = number()                # iterations whose small instructions become one, with PSUM held
     merge_iterations_without_psum: int = number()   # the same where no PSUM is held between them
