@@ -46,7 +46,7 @@ FAULTS = {
 }
 """Twin -> the rule of its planted fault."""
 
-NOT_SPOTLESS = {"dma_transpose": {"small-dma", "transposes"}, "short_stationary": {"small-dma"}}
+NOT_SPOTLESS = {"dma_transpose": {"small-dma", "transposes"}, "unfused_passes": {"engine-idle"}}
 """Twins whose repair, as the guide gives it, has lesser faults of its own."""
 
 

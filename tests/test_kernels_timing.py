@@ -47,7 +47,7 @@ def test_naive_attention_takes_as_long_as_its_bytes():
     scores = (4 + 8 + 4 + 8 + 6 + 2) * 2048 * 2048
     assert scores < t.hbm_bytes < 1.25 * scores
     assert t.bounds["bottleneck"] == "DMA"
-    assert 1.0 < seconds(t) * DMA_BYTES_PER_S / t.hbm_bytes < 1.3
+    assert 1.0 < seconds(t) * DMA_BYTES_PER_S / t.hbm_bytes < 1.35
 
 
 def test_flash_beats_naive_for_the_reason_the_roofline_shows():

@@ -100,7 +100,7 @@ def k(a):
     launch = {"checkout": "me+kernels@1", "file": "k.py", "name": "k", "args": [{"tensor": "float32[128,512]"}],
               "kwargs": {}}
     mine = Case("m1", "own", "k", "", "trn2", 1, "benchmark", 10.0, "measured", "absolute", "[]", "", {}, [launch])
-    full, without, slow = predict(mine, tmp_path, [{}, "completion", {"dma.load_hw_ns": 5000.0}])
+    full, without, slow = predict(mine, tmp_path, [{}, "completion", {"dma.load_sw_ns": 5000.0}])
     assert without.predicted_us < full.predicted_us < slow.predicted_us
     assert (folder / "runs").read_text() == "x"
     rows = effects([full], {"completion": [without]})

@@ -40,12 +40,9 @@ def repaired(vector, matrix):
 
 
 def load(vector, matrix):
-    count = matrix.shape[0] // 128
+    count, width = matrix.shape[0] // 128, matrix.shape[1]
     v = nl.ndarray((128, count), dtype=vector.dtype, buffer=nl.sbuf)
-    rows = []
-    for k in range(count):
-        nisa.dma_copy(dst=v[:, k : k + 1], src=vector[k * 128 : (k + 1) * 128, :])
-        row = nl.ndarray((128, matrix.shape[1]), dtype=matrix.dtype, buffer=nl.sbuf)
-        nisa.dma_copy(dst=row, src=matrix[k * 128 : (k + 1) * 128, :])
-        rows.append(row)
-    return v, rows, count
+    nisa.dma_copy(dst=v, src=vector.reshape((128, count)))
+    tile = nl.ndarray((128, count, width), dtype=matrix.dtype, buffer=nl.sbuf)
+    nisa.dma_copy(dst=tile, src=matrix.reshape((128, count, width)))
+    return v, [tile[:, k, :] for k in range(count)], count
