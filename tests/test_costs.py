@@ -237,3 +237,64 @@ def test_matmul_stream_runs_at_the_measured_interval():
     gaps = [b - a for a, b in zip(ends, ends[1:], strict=False)]
     assert ns(gaps[2]) == pytest.approx(430, rel=0.01)
     assert ns(sorted(gaps[60:])[50]) == pytest.approx(217.3, rel=0.01)
+
+
+def test_the_maximum_beside_a_vector_instruction_waits_for_it_and_is_read_by_another():
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        x = nl.ndarray((128, 512), dtype=a.dtype, buffer=nl.sbuf)
+        most = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.dma_copy(dst=x, src=a)
+        nisa.tensor_scalar_reduce(dst=x, data=x, op0=nl.multiply, operand0=1.0, reduce_op=nl.maximum, reduce_res=most)
+        return a
+
+    trace = capture(kernel, spec((128, 512)), target="trn2", values=False)
+    machine = load_machine("trn2")
+    ops = next(ops_of(v, machine) for v in trace.variants if v.name == "tensor_scalar_reduce")
+    assert [o.writes for o in ops] == [("dst",), ("reduce_res",)]
+    first, second = ops
+    assert first.issue_ps >= first.latency_ps + machine.semaphore.same_engine_ns * 1000 - 1000
+    assert second.issue_ps < 0.2 * first.issue_ps
+
+
+def weights_first(a, b):
+    """Loads b before a, uses a before b, and keeps the sum."""
+    import nki.isa as nisa
+    import nki.language as nl
+
+    tiles = []
+    for src in (b, a):
+        t = nl.ndarray((128, 512), dtype=src.dtype, buffer=nl.sbuf)
+        nisa.dma_copy(dst=t, src=src)
+        tiles.append(t)
+    out = nl.ndarray((128, 512), dtype=a.dtype, buffer=nl.sbuf)
+    nisa.activation(dst=out, op=nl.exp, data=tiles[1])
+    nisa.tensor_tensor(dst=out, data1=out, data2=tiles[0], op=nl.add)
+    result = nl.ndarray((128, 512), dtype=a.dtype, buffer=nl.shared_hbm)
+    nisa.dma_copy(dst=result, src=out)
+    return result
+
+
+def test_loads_are_triggered_in_the_order_in_which_they_are_needed():
+    trace = capture(weights_first, spec((128, 512)), spec((128, 512)), target="trn2", values=False)
+    machine = load_machine("trn2")
+
+    def first_source(m):
+        t = simulate(trace, m)
+        row = min((r for r in range(len(t.instructions.start_ps)) if t.opcode(r).startswith("DMA")),
+                  key=lambda r: t.instructions.start_ps[r])
+        region = trace.regions(int(t.instructions.source_row[row]))[1]
+        return trace.storages[trace.region_storage[region]].name
+
+    assert first_source(machine) == "a"
+    assert first_source(machine.replace(**{"compiler.loads_by_need": 0})) == "b"
+
+
+def test_arguments_move_by_software_descriptors_unless_the_kernel_asks_otherwise():
+    trace = capture(weights_first, spec((128, 512)), spec((128, 512)), target="trn2", values=False)
+    machine = load_machine("trn2")
+    assert set(simulate(trace, machine).queues) == {"qGpSimdDynamic"}
+    asked = simulate(trace, machine.replace(**{"compiler.software_arguments": 0}))
+    assert set(asked.queues) == {"qSyncDynamicHW", "qScalarDynamicHW"}
