@@ -40,6 +40,20 @@ def test_read_after_write_write_after_read_write_after_write():
         (0, 1): DATA, (0, 2): REUSE, (1, 2): REUSE, (1, 3): REUSE}
 
 
+def test_working_in_place_reads_what_was_there():
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        x = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.memset(dst=x, value=0.0)
+        for _ in range(3):
+            nisa.tensor_scalar(dst=x, data=x, op0=nl.add, operand0=1.0)
+
+    assert edges(capture(kernel, spec((1, 1)), target="trn2", values=False)) == {
+        (0, 1): DATA, (1, 2): DATA, (2, 3): DATA}
+
+
 def test_neighbours_and_interleaved_pieces_are_independent():
     def kernel(a):
         import nki.isa as nisa

@@ -34,7 +34,9 @@ def dependences(trace: Trace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     instruction, reads, writes = accesses(trace)
     written = np.zeros(len(trace.storages), bool)
     written[trace.region_storage[trace.access[writes]]] = True
-    keep = written[trace.region_storage[trace.access]]
+    keep = np.flatnonzero(written[trace.region_storage[trace.access]])
+    # an instruction reads before it writes: one that works in place needs what was there
+    keep = keep[stable_order(2 * instruction[keep] + (writes & ~reads)[keep])]
     instruction, reads, writes = instruction[keep], reads[keep], writes[keep]
     start, cell = cells(trace)
     region = trace.access[keep]
