@@ -180,8 +180,8 @@ def to_float32(values) -> np.ndarray:
 def _to_float8(values: np.ndarray, target: np.dtype) -> np.ndarray:
     """float32 rounded to nearest even.
 
-    The upper half of the bits decides: every midpoint of an 8-bit float has zeros in the lower one.  What the lower half
-    holds is kept as one sticky bit, so that no value moves onto a midpoint.
+    The upper half of the bits decides: every midpoint of an 8-bit float has zeros in the lower one.  What the lower
+    half holds is kept as one sticky bit, so that no value moves onto a midpoint.
     """
     bits = np.ascontiguousarray(values).view(np.uint32)
     upper = (bits >> 16) | ((bits & 0xFFFF) != 0)

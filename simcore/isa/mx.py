@@ -125,8 +125,8 @@ def _(v):
 def quantize_mx(dst: Write, src: Read, dst_scale: Write):
     """src (float16 or bfloat16) as packed MX elements and block scales 2 ** (floor(log2(max)) - (Emax - 1)).
 
-    Up to release 0.4 the scale is the sample algorithm's of the OCP specification, 2 ** (floor(log2(max)) - Emax), half of
-    that, and elements beyond the largest of their type become it (release notes of 0.5).
+    Up to release 0.4 the scale is the sample algorithm's of the OCP specification, 2 ** (floor(log2(max)) - Emax), half
+    of that, and elements beyond the largest of their type become it (release notes of 0.5).
     """
 
 

@@ -40,8 +40,8 @@ def pytest_addoption(parser):
                     help="end a test that takes more processor time")
     group.addoption("--simcore-budget", type=float, metavar="S", help="start no test after S seconds")
     group.addoption("--simcore-results", type=Path, metavar="FILE",
-                    help="append outcomes (JSON lines), and leave out tests that have one there, but not those that ended "
-                         "at a shorter time limit")
+                    help="append outcomes (JSON lines), and leave out tests that have one there, but not those that "
+                         "ended at a shorter time limit")
 
 
 class _Late(BaseException):
@@ -64,7 +64,8 @@ class _Run:
         self.known = set()
         if self.results is not None and self.results.exists():
             lines = [json.loads(line) for line in self.results.read_text().splitlines()]
-            self.known = {(e["file"], e["test"]) for e in lines if e.get("limit", math.inf) >= (self.seconds or math.inf)}
+            limit = self.seconds or math.inf
+            self.known = {(e["file"], e["test"]) for e in lines if e.get("limit", math.inf) >= limit}
 
     def note(self, **entry):
         if self.results is not None:

@@ -1,4 +1,4 @@
-"""How the suite's kernels run: with values on one core group, on all ranks of a collective, or for their timing only."""
+"""How the suite's kernels run: with values, on all ranks of a collective, or for their timing only."""
 
 import functools
 import sys

@@ -1,6 +1,7 @@
 """Modules that nki-library's test suite imports and simcore's users need not have.
 
-Devices and the cloud: anything goes, nothing is done.  `allpairspy` and `attr`: the installed package where there is one.
+Devices and the cloud: anything goes, nothing is done.  `allpairspy` and `attr`: the installed package where there
+is one.
 """
 
 import dataclasses
