@@ -235,7 +235,10 @@ def test_an_interrupted_command_leaves_nothing_behind(tmp_path):
     (tmp_path / "endless.py").write_text(
         "import sys, time\nprint('started', file=sys.stderr, flush=True)\ntime.sleep(600)\n", encoding="utf-8"
     )
-    command = [sys.executable, "-m", "simcore.apps", "gantt", "endless.py", "-o", "picture.svg"]
+    # started as from a prompt, also where the tests themselves ignore interrupts, as a shell's background jobs do
+    start = ("import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+             "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])")
+    command = [sys.executable, "-c", start, "-m", "simcore.apps", "gantt", "endless.py", "-o", "picture.svg"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr.readline() == "started\n"
         process.send_signal(signal.SIGINT)

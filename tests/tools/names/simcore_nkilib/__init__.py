@@ -18,9 +18,9 @@ import time
 from pathlib import Path
 
 import pytest
-from simcore_nkilib import kernels, standins
 
 from simcore.frontend import activation
+from simcore_nkilib import kernels, standins
 
 activation.install()
 standins.install()

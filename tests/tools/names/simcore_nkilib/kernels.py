@@ -6,17 +6,15 @@ import time
 from pathlib import Path
 
 import numpy as np
-
 from nki_cpu_simulator import options as session
 from nki_cpu_simulator import spent
-from simcore_nkilib import shapes
 
 import simcore
 from simcore.frontend import Session, use_session
 from simcore.frontend.launch import check_target
 from simcore.frontend.ranks import capture_ranks
 from simcore.tensor import Storage
-
+from simcore_nkilib import shapes
 
 
 def prepare(*, timing: bool) -> None:
