@@ -10,7 +10,6 @@ only.  Tests of collectives run with all their ranks, which the suite's simulati
 import gc
 import json
 import math
-import os
 import re
 import signal
 import sys
