@@ -134,7 +134,7 @@ class RowIndex:
         # column-major, as the hardware walks it
         rows = rows.reshape(rows.shape[0], -1).T.reshape(-1).astype(np.int64)
         rows = rows[: t.shape[0]]
-        inner = np.zeros((1,) * 1, np.int64)
+        inner = np.zeros(1, np.int64)
         for n, s in zip(t.shape[1:], t.strides[1:], strict=True):
             inner = inner[..., None] + np.arange(n, dtype=np.int64) * s
         inner = inner.reshape((1, *t.shape[1:]))

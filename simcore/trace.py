@@ -54,6 +54,13 @@ class Variant:
         self.row, self.index, self.operands, self.params, self.present = row, index, operands, params, present
         self._named = {o.name: o.layout for o in operands}
         self.indexed = 0
+        self.resets_psum = ()
+
+    def with_operands(self, index: int, operands: tuple[Operand, ...], params: dict[str, Any] | None = None) -> Variant:
+        """The same instruction on other operands, as many as before.  Its constraints are not checked again."""
+        new = Variant(self.row, index, operands, self.params if params is None else params, self.present)
+        new.engine, new.indexed, new.resets_psum = self.engine, self.indexed, self.resets_psum
+        return new
 
     @property
     def name(self) -> str:

@@ -5,20 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-KERNEL = """
-import numpy as np
-import nki, nki.language as nl, nki.isa as nisa
-import neuronxcc.nki as old
+from scripts import DOUBLE
 
-@nki.jit
-def double(x):
-    tile = nl.ndarray(x.shape, x.dtype, buffer=nl.sbuf)
-    nisa.dma_copy(dst=tile, src=x)
-    nisa.tensor_scalar(dst=tile, data=tile, op0=nl.multiply, operand0=2.0)
-    out = nl.ndarray(x.shape, x.dtype, buffer=nl.shared_hbm)
-    nisa.dma_copy(dst=out, src=tile)
-    return out
-
+KERNEL = f"""import neuronxcc.nki as old
+{DOUBLE}
 def test_double():
     x = np.ones((4, 8), np.float32)
     assert (nki.simulate(double)(x) == 2).all()

@@ -6,6 +6,7 @@ import pytest
 
 import simcore
 from simcore.frontend import TensorSpec, activate
+from simcore.machine.mechanisms import without
 
 MACHINE = simcore.load_machine("trn2")
 DMA_BYTES_PER_S = MACHINE.dma.engines * MACHINE.dma.engine_bytes_per_s
@@ -48,6 +49,9 @@ def test_naive_attention_takes_as_long_as_its_bytes():
     assert scores < t.hbm_bytes < 1.25 * scores
     assert t.bounds["bottleneck"] == "DMA"
     assert 1.0 < seconds(t) * DMA_BYTES_PER_S / t.hbm_bytes < 1.35
+    # an eighth of that is loads behind stores, which wait for HBM; the bytes and triggers alone:
+    bare = simcore.simulate(t.trace, without(MACHINE, "read-ahead"))
+    assert 1.0 < seconds(bare) * DMA_BYTES_PER_S / bare.hbm_bytes < 1.2
 
 
 def test_flash_beats_naive_for_the_reason_the_roofline_shows():

@@ -245,24 +245,17 @@ def with_layouts(v: Variant, layouts: tuple[Layout, ...]) -> Variant:
     if all(o.layout is lay for o, lay in zip(v.operands, layouts, strict=True)):
         return v
     operands = tuple(Operand(o.name, o.access, lay) for o, lay in zip(v.operands, layouts, strict=True))
-    return _copy(v, v.index, operands, v.params)
+    return v.with_operands(v.index, operands)
 
 
 def renumbered(v: Variant, index: int) -> Variant:
-    return v if v.index == index else _copy(v, index, v.operands, v.params)
-
-
-def _copy(v: Variant, index: int, operands, params) -> Variant:
-    new = Variant(v.row, index, operands, params, v.present)
-    new.engine, new.indexed, new.resets_psum = v.engine, v.indexed, v.resets_psum
-    return new
+    return v if v.index == index else v.with_operands(index, v.operands)
 
 
 def variant(row, operands: tuple[Operand, ...], params: dict, engine) -> Variant:
     """A variant of an instruction the kernel did not use."""
     new = Variant(row, -1, operands, params, tuple(range(len(operands))))
     new.engine = engine
-    new.resets_psum = ()
     return new
 
 

@@ -171,7 +171,7 @@ def place(trace: Trace, machine: Machine, units: Units, mode: Mode = "rotate") -
     return placement
 
 
-def _capacity(machine: Machine, buffer) -> tuple[int, int]:
+def capacity(machine: Machine, buffer) -> tuple[int, int]:
     """(bytes per partition, granularity of a place)."""
     if buffer is psum:
         return machine.psum.banks * machine.psum.bank_bytes_per_partition, machine.psum.bank_bytes_per_partition
@@ -181,7 +181,7 @@ def _capacity(machine: Machine, buffer) -> tuple[int, int]:
 def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: int, bundles: list[list[int]],
                   mode: Mode) -> list[int]:
     """Fill in the tiles of one memory.  Returns who takes whose place: earlier storage, later storage, and so on."""
-    size, grain = _capacity(machine, buffer)
+    size, grain = capacity(machine, buffer)
     kinds, kind = trace.storage_kinds
     here = np.array([k.buffer is buffer and k.core == core for k in kinds], bool)
     tiles = np.flatnonzero(here[kind] & (p.born >= 0))

@@ -13,7 +13,7 @@ import numpy as np
 
 from simcore.layout import layout, sbuf
 from simcore.lowering.dependences import accesses
-from simcore.trace import Operand, Trace, Variant
+from simcore.trace import Operand, Trace
 
 
 def with_casts(trace: Trace) -> Trace:
@@ -60,7 +60,10 @@ def with_casts(trace: Trace) -> Trace:
         key = (int(column[i]), new)
         if key not in known:
             known[key] = len(variants)
-            variants.append(_variant(variants[key[0]], len(variants), new))
+            old = variants[key[0]]
+            variants.append(old.with_operands(len(variants), tuple(
+                o if d is None else Operand(o.name, o.access, _as(o.layout, d))
+                for o, d in zip(old.operands, new, strict=True))))
         column[i] = known[key]
     return dataclasses.replace(trace, storages=storages, layouts=layouts, region_layout=region_layout,
                                variants=variants, variant=column)
@@ -68,11 +71,3 @@ def with_casts(trace: Trace) -> Trace:
 
 def _as(lay, dtype):
     return layout(lay.shape, lay.strides, dtype, lay.buffer, lay.indirect)
-
-
-def _variant(old: Variant, index: int, dtypes: tuple) -> Variant:
-    operands = tuple(o if d is None else Operand(o.name, o.access, _as(o.layout, d))
-                     for o, d in zip(old.operands, dtypes, strict=True))
-    v = Variant(old.row, index, operands, old.params, old.present)
-    v.engine, v.resets_psum, v.indexed = old.engine, old.resets_psum, old.indexed
-    return v

@@ -77,10 +77,14 @@ def dependences(trace: Trace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def unique_edges(producer, consumer, cause):
     """One edge per (consumer, producer): data before reuse before order; no edge to oneself or backwards."""
     real = producer < consumer
-    producer, consumer, cause = producer[real], consumer[real], cause[real]
+    return one_per_pair(producer[real], consumer[real], cause[real])
+
+
+def one_per_pair(producer, consumer, cause):
+    """One edge per (consumer, producer), sorted by them, with the first of its causes."""
     if not len(producer):
         return producer, consumer, cause
-    size = int(consumer.max()) + 1
+    size = int(max(consumer.max(), producer.max())) + 1
     key = (consumer * size + producer) * 16 + cause
     key.sort()
     pair, cause = key >> 4, (key & 15).astype(np.int8)

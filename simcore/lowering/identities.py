@@ -10,11 +10,11 @@ import dataclasses
 import numpy as np
 
 from simcore.isa.data_movement import transposes_on_vector
-from simcore.isa.table import DMA, rows
 from simcore.layout import layout, private_hbm, row_major, sbuf
+from simcore.lowering.transfers import transfer
 from simcore.machine import Machine
 from simcore.tensor import Storage
-from simcore.trace import Operand, Trace, Variant
+from simcore.trace import Trace
 
 
 def with_identities(trace: Trace, machine: Machine) -> Trace:
@@ -23,8 +23,6 @@ def with_identities(trace: Trace, machine: Machine) -> Trace:
     found = np.flatnonzero(transposes[trace.variant]) if len(trace) else np.zeros(0, np.int64)
     if not len(found):
         return trace
-    row = rows()["dma_copy"]
-    defaults = {p.name: p.default for p in row.params if p.access is None}
     shape = (machine.core.partitions, machine.core.partitions)
     storages, layouts, variants = list(trace.storages), list(trace.layouts), list(trace.variants)
     regions: list[tuple[int, int]] = []                 # (storage, layout)
@@ -35,16 +33,12 @@ def with_identities(trace: Trace, machine: Machine) -> Trace:
         core, dtype = int(trace.core[i]), trace.variants[trace.variant[i]]["data"].dtype
         if (core, dtype.name) not in loads:
             loads[core, dtype.name] = len(columns)
-            operands = []
-            for name, role, buffer in (("dst", "w", sbuf), ("src", "r", private_hbm)):
+            for buffer in (sbuf, private_hbm):
                 storages.append(Storage(len(storages), f"identity of {dtype}", shape, dtype, buffer, core=core))
                 layouts.append(layout(shape, row_major(shape), dtype, buffer))
                 regions.append((len(storages) - 1, len(layouts) - 1))
-                operands.append(Operand(name, role, layouts[-1]))
-            v = Variant(row, len(variants), tuple(operands), dict(defaults), (row.index["dst"], row.index["src"]))
-            v.engine, v.resets_psum = DMA, ()
             columns.append((len(variants), int(trace.site[i]), core))
-            variants.append(v)
+            variants.append(transfer(len(variants), *layouts[-2:]))
         order.append((loads[core, dtype.name], i))
     count, known = len(columns), len(trace.region_storage)
     pairs = np.array(order, np.int64) + [0, count]

@@ -14,7 +14,7 @@ import numpy as np
 from simcore.errors import CapacityError
 from simcore.isa.table import ENGINE_INDEX, Engine, Op
 from simcore.layout import psum, sbuf
-from simcore.lowering.allocate import Mode, Placement, place
+from simcore.lowering.allocate import Mode, Placement, capacity, place
 from simcore.lowering.casts import with_casts
 from simcore.lowering.costs import ops_of
 from simcore.lowering.demand import by_demand
@@ -180,12 +180,12 @@ def _spilled(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement] |
     """
     from simcore.lowering.spill import spill
 
-    size = machine.sbuf.get("usable_bytes_per_partition") or machine.sbuf.bytes_per_partition
+    size, grain = capacity(machine, sbuf)
     found: list[tuple[Trace, Units, Placement]] = []
     for order in (np.arange(len(trace)), by_demand(trace, *dependences(trace)).row):
         for share in (0.95, 0.8, 0.7, 0.6, 0.5):
             try:
-                spilled = spill(trace, int(share * size), machine.sbuf.align_bytes, order)
+                spilled = spill(trace, int(share * size), grain, order)
                 one = np.arange(len(spilled))
                 units = Units(one, one, np.ones(len(spilled), np.int64), *dependences(spilled))
                 found.append((spilled, units, place(spilled, machine, units, "packed" if share == 0.5 else "apart")))

@@ -16,11 +16,11 @@ from collections import defaultdict
 import numpy as np
 
 from simcore.errors import CapacityError
-from simcore.isa.table import DMA, rows
 from simcore.layout import layout, private_hbm, row_major, sbuf
 from simcore.lowering.dependences import accesses
+from simcore.lowering.transfers import transfer
 from simcore.tensor import Storage
-from simcore.trace import Operand, Trace, Variant
+from simcore.trace import Trace
 
 
 def spill(trace: Trace, limit: int, align: int, order: np.ndarray) -> Trace:
@@ -147,13 +147,8 @@ class _Spiller:
         key = (self.regions[a][1], self.regions[b][1])
         variant = self.known.get(key)
         if variant is None:
-            row = rows()["dma_copy"]
-            operands = tuple(Operand(n, r, self.layouts[k]) for n, r, k in zip(("dst", "src"), "wr", key, strict=True))
-            v = Variant(row, len(self.variants), operands, {p.name: p.default for p in row.params if p.access is None},
-                        (row.index["dst"], row.index["src"]))
-            v.engine, v.resets_psum = DMA, ()
             variant = self.known[key] = len(self.variants)
-            self.variants.append(v)
+            self.variants.append(transfer(variant, *(self.layouts[k] for k in key)))
         self.moves += self.layouts[key[0]].nbytes
         self.columns.append((variant, site, core, [a, b]))
 

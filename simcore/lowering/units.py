@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from simcore.layout import psum, sbuf
-from simcore.lowering.dependences import DATA, REUSE, accesses, unique_edges
+from simcore.lowering.dependences import DATA, REUSE, accesses, one_per_pair, unique_edges
 from simcore.machine import Machine
-from simcore.ordering import runs, stable_order
+from simcore.ordering import stable_order
 from simcore.trace import Trace
 
 LEGACY = "neuronxcc.nki"
@@ -386,9 +386,11 @@ class _Rewriter:
                 if why == REUSE:
                     extra += [(j, c) for j in readers]
         more = np.array(extra, np.int64).reshape(-1, 2)
-        edges = _distinct(leader[np.concatenate([producer[alive], more[:, 0]])],
-                          leader[np.concatenate([consumer[alive], more[:, 1]])],
-                          np.concatenate([cause[alive], np.full(len(more), REUSE, np.int8)]))
+        producer = leader[np.concatenate([producer[alive], more[:, 0]])]
+        consumer = leader[np.concatenate([consumer[alive], more[:, 1]])]
+        cause = np.concatenate([cause[alive], np.full(len(more), REUSE, np.int8)])
+        apart = producer != consumer
+        edges = one_per_pair(producer[apart], consumer[apart], cause[apart])
         leaders = sorted(set(to))
         waits = dict.fromkeys(leaders, 0)
         follow: dict[int, list[int]] = {g: [] for g in leaders}
@@ -419,13 +421,3 @@ class _Rewriter:
         return Units(np.array([number[g] for g in to], np.int64), np.array(rows, np.int64),
                      np.array([len(self.members.get(g, (g,))) for g in rows], np.int64), producer, consumer, cause,
                      self.same, self.in_psum, self.bundles)
-
-
-def _distinct(producer, consumer, cause) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One edge per pair, with the first of its causes; none to oneself."""
-    other = producer != consumer
-    producer, consumer, cause = producer[other], consumer[other], cause[other]
-    order = stable_order(producer, consumer, cause)
-    producer, consumer, cause = producer[order], consumer[order], cause[order]
-    first = runs(producer) | runs(consumer)
-    return producer[first], consumer[first], cause[first]
