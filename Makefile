@@ -32,7 +32,7 @@ bench: $(VENV)/run.ok ## instructions/s of capture and simulate, bytes per instr
 pictures: $(VENV)/run.ok ## draw the README's pictures again
 	$(BIN)/simcore roofline kernels/naive_attn.py kernels/flash_attn.py -o docs/pictures/roofline.png
 	$(BIN)/simcore gantt kernels/flash_attn.py -o docs/pictures/flash.png
-	$(BIN)/simcore tui kernels/flash_attn.py -o docs/pictures/tui.svg --size 120x36 --keys up,up,up,up,s,s,s,s,s,s,i,i,i,i,c
+	$(BIN)/simcore tui kernels/flash_attn.py -o docs/pictures/tui.svg --size 120x36 --keys up,up,up,up,W,W,W,i,i,i,c
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
