@@ -55,6 +55,7 @@ class Point:
 
     name: str
     kind: str  # "simulated" or "measured"
+    origin: str  # kind and target, and whether the chip is extrapolated (Timeline.origin)
     target: str
     work: str  # what does most of its arithmetic: "Tensor bf16", "Vector", ...
     flops: int
@@ -171,6 +172,7 @@ def point(timeline: Timeline, machine: Machine) -> Point:
     return Point(
         name=timeline.name,
         kind=timeline.kind,
+        origin=timeline.origin,
         target=timeline.target,
         work=work,
         flops=flops,

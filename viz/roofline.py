@@ -263,7 +263,7 @@ def _kernel(ax: Axes, p: Point, levels: bool, ink: palette.Ink, marker: str, the
 
 
 def _label(p: Point) -> str:
-    words = [f"{p.name} ({p.kind}): {format.time(p.span_ps)}"]
+    words = [f"{p.name}, {p.origin}: {format.time(p.span_ps)}"]
     if p.of_roof is not None:
         words.append(f"{format.percent(p.of_roof)} of its roof")
     if p.algorithmic_bytes and p.hbm_bytes:
