@@ -18,7 +18,7 @@ import numpy as np
 from simcore import collector
 from simcore.isa.table import Op
 from simcore.limiter import Limiter
-from simcore.lowering.dependences import DATA
+from simcore.lowering.dependences import DATA, ORDER
 from simcore.lowering.program import Program, Stream, lower
 from simcore.machine import Machine
 from simcore.ordering import runs, stable_order
@@ -450,7 +450,8 @@ def _turns(p: Program, machine: Machine) -> np.ndarray:
     if not machine.compiler.get("loads_by_need"):
         return turn
     load = np.array([mine[0].dma is not None and mine[0].dma.load for mine in p.kind_ops], bool)[p.kind]
-    need, data = np.full(n, n, np.int64), p.cause == DATA
-    np.minimum.at(need, p.producer[data], p.consumer[data])
+    # an explicit order says so too: identity matrices are no operands of the transposes that need them
+    need, waits = np.full(n, n, np.int64), (p.cause == DATA) | (p.cause == ORDER)
+    np.minimum.at(need, p.producer[waits], p.consumer[waits])
     turn[np.lexsort((turn, np.where(load, need, turn)))] = np.arange(n)
     return turn

@@ -508,6 +508,24 @@ def test_transposing_loads_an_identity_first():
     assert with_it.totals["kernel_ps"] > without.totals["kernel_ps"]
 
 
+def test_an_identity_comes_first_where_all_loads_share_a_queue():
+    """Without descriptor generation arguments and identities are in one queue; the transpose is what comes first."""
+    @nki.jit
+    def kernel(a, b):
+        out = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.shared_hbm)
+        x = nl.copy(nisa.nc_transpose(nl.load(a)))
+        for i in nl.affine_range(8):
+            x = nl.add(x, nl.load(b[i]))
+        nl.store(out, x)
+        return out
+
+    machine = simcore.load_machine("trn2").replace(**{"dma.hw_dge_instances": 0})
+    a, b = TensorSpec.parse("bfloat16[128,128]"), TensorSpec.parse("float32[8,128,128]")
+    t = simcore.simulate(simcore.capture(kernel, a, b, values=False, target="trn2"), machine)
+    loads = t.rows("Sync")
+    assert [t.strings[t.instructions.operands[r]].count("bfloat16") for r in loads[:3]] == [2, 2, 0]
+
+
 @pytest.mark.parametrize("by_copy", [True, False])
 def test_only_a_copy_takes_over_the_cast_of_its_store(by_copy):
     @nki.jit
