@@ -91,8 +91,8 @@ def test_the_picture_names_everything():
     for wanted in (
         "Roofline: trn2", "Tensor bf16  78.6 TFLOP/s", "Vector  1.00 TFLOP/s", f"ridge {format.digits(ridge)}",
         f"DMA engines: {format.rate(roof.memory.bytes_per_s)}",
-        "HBM: ", "SBUF to Tensor", "Tensor to PSUM", "pipeline, simulated on trn2", "seen, measured on trn2", "of its roof",
-        "moves 4.00x the bytes it needs", "algorithmic intensity",
+        "HBM: ", "SBUF to Tensor", "Tensor to PSUM", "pipeline, simulated on trn2", "seen, measured on trn2",
+        "of its roof", "moves 4.00x the bytes it needs", "algorithmic intensity",
     ):  # fmt: skip
         assert wanted in words, wanted
 
