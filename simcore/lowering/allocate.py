@@ -13,12 +13,13 @@ import numpy as np
 
 from simcore.errors import CapacityError
 from simcore.layout import psum, sbuf
+from simcore.lowering.fit import fit, quarters
 from simcore.lowering.units import Units
 from simcore.machine import Machine
 from simcore.ordering import stable_order
 from simcore.trace import Trace
 
-Mode = Literal["rotate", "apart", "packed"]
+Mode = Literal["rotate", "apart", "packed", "fitted"]
 
 
 class Arena:
@@ -149,7 +150,7 @@ def place(trace: Trace, machine: Machine, units: Units, mode: Mode = "rotate") -
     """Give every on-chip tile an address.  Raises CapacityError, naming what fills the memory, when it does not fit.
 
     mode  how SBUF is given: all of it in turn ("rotate"), in turn with tiles of different size in different parts
-          ("apart"), or with the gaps left together ("packed")
+          ("apart"), with the gaps left together ("packed"), or, as PSUM too, to the largest tile first ("fitted")
     """
     placement = Placement(len(trace.storages))
     at = units.unit[np.repeat(np.arange(len(trace)), np.diff(trace.access_start))]
@@ -165,7 +166,7 @@ def place(trace: Trace, machine: Machine, units: Units, mode: Mode = "rotate") -
     for core in range(max(1, trace.cores)):
         for buffer in (sbuf, psum):
             bundles = units.bundles if buffer is psum else []
-            way: Mode = mode if buffer is sbuf else "rotate"
+            way: Mode = mode if buffer is sbuf or mode == "fitted" else "rotate"
             before += _place_memory(trace, machine, placement, buffer, core, bundles, way)
     placement.before = np.array(before, np.int64).reshape(-1, 2)
     return placement
@@ -196,6 +197,8 @@ def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: in
     own = np.array([k.bytes_per_partition for k in kinds], np.int64)[kind[tiles]]
     asked = np.array([-1 if k.address is None else k.address[-1] for k in kinds], np.int64)[kind[tiles]]
     p.size[tiles] = np.where(asked >= 0, own, -(-np.maximum(1, own) // grain) * grain)
+    if mode == "fitted":
+        return _place_fitted(trace, machine, p, tiles, size, grain, own, followers)
     # in the order in which they die; those without an address of their own give their place back then
     mortal = tiles[asked < 0]
     dying = mortal[stable_order(p.died[mortal], mortal)].tolist()
@@ -243,6 +246,32 @@ def _place_memory(trace: Trace, machine: Machine, p: Placement, buffer, core: in
                 else:
                     before += (other, tile)
     p.address[:] = address
+    return before
+
+
+def _place_fitted(trace: Trace, machine: Machine, p: Placement, tiles: np.ndarray, size: int, cell: int,
+                  own: np.ndarray, followers: dict[int, list[int]]) -> list[int]:
+    """As _place_memory, with the addresses of lowering/fit.py."""
+    kept = [trace.storages[i] for i in tiles.tolist()]
+    asked = np.array([-1 if s.address is None else s.address[-1] for s in kept], np.int64)
+    start = np.array([0 if s.address is None else s.address[0] for s in kept], np.int64)
+    align = machine.sbuf.align_bytes
+    p.size[tiles] = np.where(asked >= 0, own, -(-np.maximum(1, own) // align) * align)
+    at, where = fit(size, cell if cell > align else 1, p.born[tiles], p.died[tiles], p.size[tiles],
+                    np.array([s.shape[0] for s in kept], np.int64), asked, start)
+    if (at < 0).any():
+        lost = int(np.flatnonzero(at < 0)[0])
+        _overflow(trace, p, tiles[at >= 0].tolist(), int(tiles[lost]), size)
+    p.address[tiles] = at
+    held = [_Occupants() for _ in range(4)]
+    before: list[int] = []
+    for tile, a, mask, fixed in zip(tiles.tolist(), at.tolist(), where.tolist(), (asked >= 0).tolist(), strict=True):
+        others = [o for q in quarters(mask) for o in held[q].replace(a, a + int(p.size[tile]), tile)]
+        for other in dict.fromkeys(others):
+            if p.died[other] < p.died[tile] or fixed:
+                for old in (other, *followers.get(other, ())):
+                    for new in (tile, *followers.get(tile, ())):
+                        before += (old, new)
     return before
 
 

@@ -1,7 +1,8 @@
-"""The last resort of the older compiler where tiles do not fit: every instruction as late as its result allows.
+"""Other orders of the instructions, where tiles do not fit in the order written.
 
-Loops that fill tiles, loops that use them and loops that store them are fused this way: each store is preceded by just
-what it needs, so that a tile lives from shortly before its first use.  The order is inferred: kernels whose arrays are
+By demand: every instruction as late as its result allows.  Loops that fill tiles, loops that use them and loops that
+store them are fused this way: each store is preceded by just what it needs, so that a tile lives from shortly before
+its first use.  Evicted early: what reads PSUM follows its input at once.  Both are inferred: kernels whose arrays are
 larger than SBUF, written as separate loops, run on chips.
 """
 
@@ -9,7 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from simcore.layout import psum
+from simcore.lowering.dependences import accesses
 from simcore.lowering.units import Units
+from simcore.ordering import stable_order
 from simcore.trace import Trace
 
 
@@ -35,4 +39,29 @@ def by_demand(trace: Trace, producer, consumer, cause) -> Units:
                     order.append(i)
             elif number[p] < 0:
                 stack.append((p, iter(sorted(needs[p]))))
-    return Units(number, np.array(order, np.int64), np.ones(n, np.int64), number[producer], number[consumer], cause)
+    return _ordered(np.array(order, np.int64), producer, consumer, cause)
+
+
+def evicted_early(trace: Trace, producer, consumer, cause) -> Units:
+    """One unit per instruction, as written but for those that only read PSUM: they follow what they need."""
+    kinds, kind = trace.storage_kinds
+    in_psum = np.array([k.buffer is psum for k in kinds], bool)[kind]
+    instruction, _, writes = accesses(trace)
+    there = in_psum[trace.region_storage[trace.access]]
+    moves = np.zeros(len(trace), bool)
+    moves[instruction[there]] = True
+    moves[instruction[there & writes]] = False
+    at = np.arange(len(trace), dtype=np.int64)
+    if moves.any():
+        by_consumer = stable_order(consumer)
+        first = np.searchsorted(consumer[by_consumer], np.arange(len(trace) + 1))
+        before = producer[by_consumer]
+        for i in np.flatnonzero(moves).tolist():
+            at[i] = at[before[first[i]:first[i + 1]]].max(initial=0)
+    return _ordered(stable_order(at), producer, consumer, cause)
+
+
+def _ordered(order: np.ndarray, producer, consumer, cause) -> Units:
+    number = np.empty(len(order), np.int64)
+    number[order] = np.arange(len(order))
+    return Units(number, order, np.ones(len(order), np.int64), number[producer], number[consumer], cause)

@@ -17,7 +17,7 @@ from simcore.layout import psum, sbuf
 from simcore.lowering.allocate import Mode, Placement, capacity, place
 from simcore.lowering.casts import with_casts
 from simcore.lowering.costs import ops_of
-from simcore.lowering.demand import by_demand
+from simcore.lowering.demand import by_demand, evicted_early
 from simcore.lowering.dependences import DATA, REUSE, accesses, dependences, unique_edges
 from simcore.lowering.engines import choose_engines
 from simcore.lowering.identities import with_identities
@@ -27,6 +27,8 @@ from simcore.lowering.versions import privatize
 from simcore.machine import Machine
 from simcore.ordering import runs, stable_order
 from simcore.trace import Trace
+
+Edges = tuple[np.ndarray, np.ndarray, np.ndarray]               # producer, consumer, cause
 
 
 @dataclass(eq=False, kw_only=True)
@@ -128,8 +130,15 @@ def lower(trace: Trace, machine: Machine) -> Program:
 def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
     """Units and addresses.  The older compiler keeps fewer loads for later when they do not fit."""
     if trace.info.get("dialect") != LEGACY:
-        units = units_of(trace, machine, *dependences(trace))
-        return trace, units, place(trace, machine, units)
+        edges = dependences(trace)
+        units = units_of(trace, machine, *edges)
+        try:
+            return trace, units, place(trace, machine, units)
+        except CapacityError as e:
+            found = _fitted(trace, machine, units, edges)
+            if found is None:
+                raise e from None
+            return found
     trace = with_casts(with_identities(trace, machine))
     renamed = privatize(trace)
     edges = dependences(renamed)
@@ -145,15 +154,35 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
             units = by_demand(trace, *edges)
             return trace, units, place(trace, machine, units)
         except CapacityError:
-            found = _spilled(renamed, machine)
+            orders = [np.arange(len(renamed)), by_demand(renamed, *dependences(renamed)).row]
+            found = _spilled(renamed, machine, orders, "apart")
             if found is None:
                 raise e from None
             return found
 
 
-def _rewritten(trace: Trace, machine: Machine,
-               edges: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[Trace, Units, Placement] | None:
+def _fitted(trace: Trace, machine: Machine, units: Units, edges: Edges) -> tuple[Trace, Units, Placement] | None:
+    """The order written with closer addresses, else with PSUM evicted early or by demand, else with tiles spilled.
+
+    The current compiler schedules instructions itself and inserts spills where the live data overflows a memory
+    (documented: "memory hierarchy overview"); in which order it tries is not.
+    """
+    modes: tuple[Mode, ...] = get_args(Mode)
+    orders = [units]
+    for make in (evicted_early, by_demand, None):
+        for mode in modes:
+            try:
+                return trace, orders[-1], place(trace, machine, orders[-1], mode)
+            except CapacityError:
+                continue
+        if make is not None:
+            orders.append(make(trace, *edges))
+    return _spilled(trace, machine, [o.row for o in orders], "fitted")
+
+
+def _rewritten(trace: Trace, machine: Machine, edges: Edges) -> tuple[Trace, Units, Placement] | None:
     """With fewer loads kept where SBUF overflows, and fewer iterations done at once where PSUM does."""
+    modes: tuple[Mode, ...] = get_args(Mode)
     rooms = [1.0, 0.5, 0.1]
     width = machine.compiler.merge_iterations_without_psum
     while rooms and width:
@@ -161,7 +190,7 @@ def _rewritten(trace: Trace, machine: Machine,
                                     for name in ("merge_iterations", "merge_iterations_without_psum")})
         units = units_of(trace, narrow, *edges, rooms[0])
         full = ""
-        for mode in get_args(Mode):
+        for mode in modes[:3]:
             try:
                 return trace, units, place(trace, machine, units, mode)
             except CapacityError as e:
@@ -173,8 +202,9 @@ def _rewritten(trace: Trace, machine: Machine,
     return None
 
 
-def _spilled(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement] | None:
-    """With tiles spilled to HBM, as written or by demand, whichever moves less.
+def _spilled(trace: Trace, machine: Machine, orders: list[np.ndarray],
+             mode: Mode) -> tuple[Trace, Units, Placement] | None:
+    """With tiles spilled to HBM, in the one of these orders that moves least.
 
     Using less of SBUF leaves room for gaps.
     """
@@ -182,16 +212,18 @@ def _spilled(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement] |
 
     size, grain = capacity(machine, sbuf)
     found: list[tuple[Trace, Units, Placement]] = []
-    for order in (np.arange(len(trace)), by_demand(trace, *dependences(trace)).row):
+    for order in orders:
         for share in (0.95, 0.8, 0.7, 0.6, 0.5):
             try:
                 spilled = spill(trace, int(share * size), grain, order)
                 one = np.arange(len(spilled))
                 units = Units(one, one, np.ones(len(spilled), np.int64), *dependences(spilled))
-                found.append((spilled, units, place(spilled, machine, units, "packed" if share == 0.5 else "apart")))
+                way: Mode = "packed" if mode == "apart" and share == 0.5 else mode
+                found.append((spilled, units, place(spilled, machine, units, way)))
                 break
-            except CapacityError:
-                continue
+            except CapacityError as e:
+                if e.memory == "psum":
+                    break
     return min(found, key=lambda f: f[0].info["spilled_bytes"], default=None)
 
 

@@ -1,4 +1,4 @@
-"""Spilling: what the older compiler does where SBUF cannot hold the tiles alive at once.
+"""Spilling: what the compiler does where SBUF cannot hold the tiles alive at once.
 
 The tile whose next use is farthest away goes to HBM and comes back before that use (Belady's rule); it is written out
 once for each time it changes.  A tile that holds what a load brought from an argument is not written out: the load is
