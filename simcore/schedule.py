@@ -291,12 +291,13 @@ class _Scheduler:
                 b = loaded
             if mine and b < began + self.shortest:
                 b = began + self.shortest
-            # behind a running product one is seen from when that is through, and under the limiter earlier
+            # behind a running product both are seen from when it is through, under the limiter earlier; at the head of
+            # a burst the product is seen waiting for its stationary tile
             early = self.lead if not full and through > a else 0
-            shown = max(a, through - early) if through > a else b
+            products += (a - early if a == began else a, seen, max(a, through - early))
             through = limiter.stream(b, work, self.row_share[v])
             began = b
-            products += (a - early if a == began else a, seen, shown, through + self.tail)
+            products.append(through + self.tail)
             if first < 0:
                 first = a
         done = through + self.tail

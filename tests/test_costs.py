@@ -215,6 +215,17 @@ def test_limiter_cools_down_after_an_idle_window():
     assert [k for _, _, k in states] == [4, 8, 4]
 
 
+def test_limiter_warms_up_as_fast_as_on_average():
+    """An uninterrupted stream runs at half clock for 1.25 windows: on average over all phases, and in the model."""
+    def warm_up(limiter):
+        limiter.stream(0, 4 * limiter.window)
+        return next(end for _, end, k in limiter.intervals(4 * limiter.window) if k == 4) / limiter.window
+
+    phases = 64
+    assert sum(warm_up(limiter_at((i + 0.5) / phases)) for i in range(phases)) / phases == pytest.approx(1.25, rel=0.01)
+    assert warm_up(Limiter(TRN2)) == pytest.approx(1.25, rel=0.01)
+
+
 def test_no_limiter_on_trn1():
     limiter = Limiter(load_machine("trn1"))
     assert limiter.stream(7, 1000) == 1007 and limiter.full(0)
@@ -237,6 +248,28 @@ def test_matmul_stream_runs_at_the_measured_interval():
     gaps = [b - a for a, b in zip(ends, ends[1:], strict=False)]
     assert ns(gaps[2]) == pytest.approx(430, rel=0.01)
     assert ns(sorted(gaps[60:])[50]) == pytest.approx(217.3, rel=0.01)
+
+
+def test_products_are_seen_as_the_profiler_sees_them():
+    """Four fp32 transposes at half clock (trn2 profiles): the first product is seen from its LDWEIGHTS on (475 ns), the
+    others from when the one before is through (420 ns), and so are their stationary tiles (230 ns, 183 at the head)."""
+    def transposes(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        x = nl.ndarray((128, 512), dtype=a.dtype, buffer=nl.sbuf)
+        p = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum)
+        nisa.dma_copy(dst=x, src=a)
+        for i in range(4):
+            nisa.nc_transpose(dst=p[:, i * 128:i * 128 + 128], data=x[:, i * 128:i * 128 + 128])
+
+    t = simulate(capture(transposes, spec((128, 512)), target="trn2", values=False), TRN2)
+    start, end = t.instructions.start_ps, t.instructions.end_ps
+    load, product = ([r for r in t.rows("Tensor") if t.opcode(r) == o] for o in ("LDWEIGHTS", "MATMUL"))
+    assert start[product[0]] == start[load[0]]
+    assert [ns(end[r] - start[r]) for r in product] == pytest.approx([475, 420, 420, 420], rel=0.03)
+    assert [ns(end[r] - start[r]) for r in load] == pytest.approx([183, 225, 230, 230], rel=0.05)
+    assert start[load[2]] == start[product[1]]
 
 
 def test_the_maximum_beside_a_vector_instruction_waits_for_it_and_is_read_by_another():
