@@ -375,3 +375,48 @@ def test_fewer_iterations_are_done_at_once_where_psum_would_overflow():
         return out
 
     assert opcodes(lower(older(kernel, spec((8, 128, 512))), TRN2)).count("RECIPROCAL") == 2
+
+
+def pieces(seed: int):
+    """Writes and reads of pieces of one tensor, some of them anywhere in it."""
+    def kernel(a, index):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        rng = np.random.default_rng(seed)
+        big = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.private_hbm)
+        where = nl.ndarray((1, 1), dtype=nl.int32, buffer=nl.sbuf)
+        nisa.dma_copy(dst=where, src=index)
+        tiles = [nl.ndarray((1, 64), dtype=nl.float32, buffer=nl.sbuf) for _ in range(4)]
+        for t in tiles:
+            nisa.memset(dst=t, value=0.0)
+        for _ in range(60):
+            t = tiles[int(rng.integers(4))]
+            row = int(rng.integers(128))
+            anywhere = big.ap(pattern=[[64, 1], [1, 64]], scalar_offset=where, indirect_dim=0)
+            here = anywhere if rng.random() < 0.8 else big[row:row + 1, :]
+            nisa.dma_copy(dst=here, src=t) if rng.random() < 0.7 else nisa.dma_copy(dst=t, src=here)
+
+    trace = capture(kernel, spec((1, 1)), spec((1, 1), "int32"), target="trn2", values=False)
+    assert len(trace) == 65
+    return trace
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_accesses_anywhere_depend_as_if_every_cell_were_looked_at(seed, monkeypatch):
+    trace = pieces(seed)
+    short = edges(trace)
+    nothing = lambda storage, *_: np.zeros((3, len(storage)), bool)   # noqa: E731
+    monkeypatch.setattr("simcore.lowering.dependences._wide", nothing)
+    assert short == edges(trace)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_merged_cells_keep_the_order(seed, monkeypatch):
+    trace = pieces(seed)
+    exact = edges(trace)
+    monkeypatch.setattr("simcore.lowering.dependences.MAX_ENTRIES", 64)
+    after = np.eye(len(trace), dtype=bool)
+    for p, c in sorted(edges(trace), key=lambda e: e[1]):
+        after[:, c] |= after[:, p]
+    assert all(after[p, c] for p, c in exact)

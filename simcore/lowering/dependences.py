@@ -11,6 +11,8 @@ from simcore.trace import Trace
 
 DATA, REUSE, ORDER = CAUSES.index("data"), CAUSES.index("reuse"), CAUSES.index("order")
 
+MAX_ENTRIES = 1 << 24     # (access, cell) pairs; beyond, cells are merged (some 2 GB)
+
 
 def accesses(trace: Trace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Flat (instruction, reads, writes), one entry per operand of each instruction."""
@@ -41,14 +43,22 @@ def dependences(trace: Trace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     start, cell = cells(trace)
     region = trace.access[keep]
     count = (start[1:] - start[:-1])[region]
+    storage = trace.region_storage[region]
+    inner, first, last = _wide(storage, count, start[region], cell, writes)
+    count[inner] = 1
+    if len(count) and count.sum() > MAX_ENTRIES:
+        start, cell = _merged(start, cell, trace.region_storage, np.bincount(storage, count))
+        count = np.where(inner, 1, (start[1:] - start[:-1])[region])
     entry = np.repeat(np.arange(len(region)), count)
     within = np.arange(len(entry)) - np.repeat(np.cumsum(count) - count, count)
     touched = cell[start[region][entry] + within]
+    forward, backward = ~(first[entry] & (within > 0)), ~(last[entry] & (within > 0))
 
     order = stable_order(touched)      # accesses of a cell in program order
     entry, touched = entry[order], touched[order]
     n = len(entry)
     at = np.arange(n)
+    forward, backward = forward[order], backward[order]
     who, w, r = instruction[entry], writes[entry], reads[entry]
     fresh = runs(touched)
     segment = np.maximum.accumulate(np.where(fresh, at, 0)) if n else at
@@ -60,11 +70,11 @@ def dependences(trace: Trace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     segment_end = np.append(np.flatnonzero(fresh), n)[np.cumsum(fresh)] if n else at
 
     out = []
-    read_after = np.flatnonzero(r & has_write)
+    read_after = np.flatnonzero(r & has_write & backward)
     out.append((who[last_write[read_after]], who[read_after], DATA))
-    write_after = np.flatnonzero(w & ~r & has_write)
+    write_after = np.flatnonzero(w & ~r & has_write & backward)
     out.append((who[last_write[write_after]], who[write_after], REUSE))
-    overwritten = np.flatnonzero(r & (next_write < segment_end))
+    overwritten = np.flatnonzero(r & (next_write < segment_end) & forward)
     out.append((who[overwritten], who[next_write[overwritten]], REUSE))
     if len(trace.order):
         out.append((trace.order[:, 0], trace.order[:, 1], ORDER))
@@ -72,6 +82,56 @@ def dependences(trace: Trace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     consumer = np.concatenate([c for _, c, _ in out])
     cause = np.concatenate([np.full(len(p), why, np.int8) for p, _, why in out])
     return unique_edges(producer, consumer, cause)
+
+
+def _wide(storage, count, start, cell, writes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which accesses lie between two others that write all cells of the storage, with nothing narrower between them.
+
+    Returns (inner, first, last): inner accesses have the same neighbours in every cell, so that one cell tells all;
+    `first` and `last` are the writes around them.  Without this, thousands of writes at run-time addresses of a tensor
+    of thousands of cells are hundreds of millions of entries.
+    """
+    n = len(storage)
+    inner, first, last = (np.zeros(n, bool) for _ in range(3))
+    if not n:
+        return inner, first, last
+    low = np.full(int(storage.max()) + 1, np.iinfo(np.int64).max)
+    high = np.full(len(low), -1, np.int64)
+    np.minimum.at(low, storage, cell[start])
+    np.maximum.at(high, storage, cell[start + count - 1])
+    wide = (count > 1) & (count == (high - low + 1)[storage])
+    order = stable_order(storage)
+    mine = storage[order]
+    w = wide[order]
+    # stretches of wide accesses to one storage
+    stretch = np.cumsum(runs(mine) | ~w | np.concatenate([[True], ~w[:-1]]))
+    position = np.arange(n)
+    write = w & writes[order]
+    begin = np.full(int(stretch[-1]) + 1, n)
+    end = np.full(len(begin), -1)
+    np.minimum.at(begin, stretch[write], position[write])
+    np.maximum.at(end, stretch[write], position[write])
+    a, b = begin[stretch], end[stretch]
+    several = a < b
+    inner[order] = several & (position > a) & (position < b)
+    first[order] = several & (position == a)
+    last[order] = several & (position == b)
+    return inner, first, last
+
+
+def _merged(start, cell, storage_of, entries) -> tuple[np.ndarray, np.ndarray]:
+    """`cells` with neighbouring cells of one storage put together where its accesses are too many: regions then overlap
+    more than they do."""
+    size = np.diff(start)
+    parts = np.split(cell, start[1:-1])
+    for s in np.flatnonzero(entries > MAX_ENTRIES // 4).tolist():
+        mine = np.flatnonzero(storage_of == s).tolist()
+        low, high = min(parts[r][0] for r in mine), max(parts[r][-1] for r in mine)
+        merged = max(1, int((high - low + 1) * (MAX_ENTRIES // 4) / entries[s]))
+        for r in mine:
+            parts[r] = np.unique((parts[r] - low) * merged // (high - low + 1)) + low
+            size[r] = len(parts[r])
+    return np.concatenate([[0], np.cumsum(size)]), np.concatenate(parts)
 
 
 def unique_edges(producer, consumer, cause):
