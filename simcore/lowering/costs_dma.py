@@ -94,7 +94,8 @@ def dma_cost(v: Variant, machine: Machine, times: int = 1, argument: bool = Fals
         run = min(run, max(d.split_bytes, -(-total // d.engines)))
     slow = 1.0
     if v.name == "dma_transpose":
-        slow, run = 1.0 / d.transpose_fraction, min(max(run, d.split_bytes), total)
+        slow = 1.0 / (d.transpose_sbuf_fraction if src.on_chip else d.transpose_fraction)
+        run = min(max(run, d.split_bytes), total)
         if not src.on_chip and dst.on_chip and src.dtype.itemsize not in (2, 4):
             slow *= d.transpose_other_factor
     elif v.name == "dma_compute":

@@ -370,7 +370,8 @@ class Dma(Section):
     read_latency_ns: float = number()
     read_ahead_bytes: int = number()
     indirect_ns_per_index: float = number()
-    transpose_fraction: float = number()            # of copy throughput
+    transpose_fraction: float = number()            # of copy throughput, from HBM
+    transpose_sbuf_fraction: float = number()       # of copy throughput, from SBUF
     transpose_other_factor: float = number()        # how much slower items are that have neither 2 nor 4 bytes
     compute_fraction: float = number()
 
