@@ -15,9 +15,15 @@ import numpy as np
 from simcore.machine import Machine
 from simcore.timeline import ClockStates
 
+_EVER = 1 << 62
+
 
 class Limiter:
-    """Of one core.  Work is measured in picoseconds at full rate."""
+    """Of one core.  Work is measured in picoseconds at full rate.
+
+    begin, end  the window looked at last
+    factor      how much longer work takes in it
+    """
 
     def __init__(self, machine: Machine):
         pe = machine.tensor
@@ -29,33 +35,45 @@ class Limiter:
         self.phase = round(pe.limiter_phase_fraction * self.window)
         self.origin: int | None = None          # where a window begins: known with the first product
         self.busy: dict[int, float] = {}        # per window, counted from the origin
+        self.at, self.begin, self.end, self.factor = 0, 0, 0, self.slow
+        if self.slow == 1:
+            self.origin, self.begin, self.end = 0, -_EVER, _EVER
+
+    def _look(self, t: int) -> None:
+        """Go to the window of time t.  What decides its rate can change only by a look at the window before."""
+        assert self.origin is not None
+        self.at = (t - self.origin) // self.window
+        self.begin = self.origin + self.at * self.window
+        self.end = self.begin + self.window
+        self.factor = 1 if self.busy.get(self.at - 1, 0) >= self.need else self.slow
 
     def full(self, t: int) -> bool:
         """Does the engine run at full rate at time t?"""
-        return self.slow == 1 or (self.origin is not None
-                                  and self.busy.get((t - self.origin) // self.window - 1, 0) >= self.need)
+        if not self.begin <= t < self.end:
+            if self.origin is None:
+                return False
+            self._look(t)
+        return self.factor == 1
 
     def stream(self, t: int, work: int, share: float = 1.0) -> int:
         """Stream `work` from t on through a share of the array's rows; returns when it is through."""
-        window, busy, need, slow = self.window, self.busy, self.need, self.slow
-        if slow == 1:
-            return t + work
         if self.origin is None:
             self.origin = t - self.phase
         if not self.by_rows:
             share = 1.0
-        origin = self.origin
+        busy = self.busy
         while True:
-            w = (t - origin) // window
-            factor = 1 if busy.get(w - 1, 0) >= need else slow
-            room = origin + (w + 1) * window - t
-            if work * factor <= room:
-                busy[w] = busy.get(w, 0) + work * share
-                return t + work * factor
-            part = room // factor
-            busy[w] = busy.get(w, 0) + part * share
+            if not self.begin <= t < self.end:
+                self._look(t)
+            factor, at = self.factor, self.at
+            through = t + work * factor
+            if through <= self.end:
+                busy[at] = busy.get(at, 0) + work * share
+                return through
+            part = (self.end - t) // factor
+            busy[at] = busy.get(at, 0) + part * share
             work -= part
-            t += room
+            t = self.end
 
     def intervals(self, end_ps: int) -> list[tuple[int, int, int]]:
         """(start, end, k of 8) of the states up to end_ps."""

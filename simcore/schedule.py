@@ -9,6 +9,7 @@ triggered first is next.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import accumulate
@@ -21,7 +22,7 @@ from simcore.limiter import Limiter
 from simcore.lowering.dependences import DATA, ORDER
 from simcore.lowering.program import Program, Stream, lower
 from simcore.machine import Machine
-from simcore.ordering import runs, stable_order
+from simcore.ordering import stable_order
 from simcore.timeline import CAUSES, Timeline
 from simcore.trace import Trace
 
@@ -77,14 +78,13 @@ class _Scheduler:
         position = np.empty(n, np.int64)
         position[order] = np.arange(n) - np.repeat(bounds[:-1], np.diff(bounds))
         self.position = number[position].tolist()
-        self.variant = p.kind.tolist()
+        self.kind = p.kind.tolist()
         self.stream = p.stream.tolist()
         self.pending = np.bincount(p.consumer, minlength=n).tolist()      # -1: executed
         by = stable_order(p.producer)
         self.next_start = np.searchsorted(p.producer[by], np.arange(n + 1)).tolist()
         self.next = number[p.consumer[by]].tolist()
-        self.next_soft = p.soft[by].tolist()
-        self.next_delay, self.next_cause = self._delays(p, by, machine)
+        self.next_delay, self.next_cause = self._delays(p, by)
         self.producer = p.producer[by]
         turn = _turns(p, machine)
         self.turn, self.of_turn = turn.tolist(), np.argsort(turn).tolist()
@@ -96,55 +96,22 @@ class _Scheduler:
         self.transfers: list[tuple[int, int, int]] = []
         self.transfer_start: list[int] = []
         self.transfer_end: list[int] = []
-        self._costs(machine)
+        self._costs()
 
-    def _costs(self, machine: Machine) -> None:
+    def _costs(self) -> None:
         """Per kind of unit: what the loop needs."""
         p = self.p
         self.issue = [sum(o.issue_ps for o in mine) for mine in p.kind_ops]
         self.latency = [max(sum(o.issue_ps for o in mine[:j]) + mine[j].latency_ps for j in range(len(mine)))
                         for mine in p.kind_ops]
         self.transfer = [mine[0].dma for mine in p.kind_ops]
-        pe = machine.tensor
-        self.passes = [[(pe.ps(a.pe_cycles), pe.ps(b.pe_cycles)) for a, b in zip(mine[::2], mine[1::2], strict=True)]
-                       if mine[0].opcode == "LDWEIGHTS" else [] for mine in p.kind_ops]
-        self.row_share = [mine[0].row_share for mine in p.kind_ops]
-        self.kind_cells = [mine[0].cells for mine in p.kind_ops]
 
     def run(self) -> Run:
         streams = self.p.streams
-        count = len(streams)
         late = round(self.machine.dma.start_sw_ns * 1000) if any(s.queue == "sw" for s in streams) else 0
         self.free = [late if s.queue == "sw" else 0 for s in streams]
-        self.head = [0] * count                                                # position of the oldest not yet executed
-        self.waiting: list[list[tuple[int, int]]] = [[] for _ in streams]      # (ready, instruction), as a heap
-        self.now: list[list[int]] = [[] for _ in streams]                      # ready by the engine's time, as a heap
-        self.parked: list[list[tuple[int, int]]] = [[] for _ in streams]       # ready, but beyond the window
-        self.events: list[tuple[int, int]] = []                                # (earliest next start, stream)
-        self.due = [_NEVER] * count                                            # the one event of a stream that counts
-        self.window = [_window(s, self.machine, self.p.legacy) for s in streams]
-        self.limit = list(self.window)                                         # first position beyond the window
-        self.began, self.through = [0] * count, [0] * count                    # Tensor engine: first and last column in
         self._dma_state()
-        self._tensor_state()
-        execute = [self._transfer_op if s.queue else self._tensor_op if s.engine == "Tensor" else self._engine_op
-                   for s in streams]
-        self.execute = execute
-        self.active = [s for s in range(count) if self.window[s] == 1]
-        for s in range(count):
-            if self.window[s] != 1:
-                for i in self.members[s]:
-                    if not self.pending[i]:
-                        self._offer(i, s)
-        active, events, due = self.active, self.events, self.due
-        while True:
-            while active:
-                self._in_order(active.pop())
-            if not events:
-                break
-            at, s = heappop(events)
-            if at == due[s]:            # else an earlier look has replaced it
-                self._out_of_order(at, s)
+        self._loop()
         stuck = [i for i, left in enumerate(self.pending) if left > 0]
         assert not stuck, f"instructions {stuck[:5]} wait for each other"
         return self._found()
@@ -183,132 +150,157 @@ class _Scheduler:
 
     # ------------------------------------------------------------------------------ order
 
-    def _in_order(self, s: int) -> None:
-        """Execute what can be executed of an engine that keeps program order."""
-        members, pending, execute, head = self.members[s], self.pending, self.execute[s], self.head
-        n = len(members)
-        while head[s] < n:
-            i = members[head[s]]
-            if pending[i]:
-                return
-            head[s] += 1
-            execute(i, s, self.free[s] if self.free[s] > self.ready[i] else self.ready[i])
+    def _loop(self) -> None:
+        """Execute all units in the order of time; of those of a stream that are ready by then, the one whose turn is
+        first.
 
-    def _offer(self, i: int, s: int) -> None:
-        """An instruction of a reordered stream has everything it waits for."""
-        if self.position[i] >= self.limit[s]:
-            heappush(self.parked[s], (self.position[i], i))
-            return
-        at, free = self.ready[i], self.free[s]
-        if at > free:
-            heappush(self.waiting[s], (at, i))
-        else:
-            at = free
-            heappush(self.now[s], self.turn[i])
-        if at < self.due[s]:
-            self.due[s] = at
-            heappush(self.events, (at, s))
+        One function over local lists: what it does per unit and per dependence is most of the time a schedule takes.
+        """
+        p, members, position, turn, of_turn = self.p, self.members, self.position, self.turn, self.of_turn
+        pending, ready, via, stream, log = self.pending, self.ready, self.via, self.stream, self.log
+        first, follow, delay = self.next_start, self.next, self.next_delay
+        free, kind, issue, latency = self.free, self.kind, self.issue, self.latency
+        execute = [self._queue(n) if s.queue else self._tensor_engine(s.core) if s.engine == "Tensor" else None
+                   for n, s in enumerate(p.streams)]
+        window = [_window(s, self.machine, p.legacy) for s in p.streams]
+        limit = list(window)                                                # first position beyond the window
+        head = [0] * len(window)                                            # position of the oldest not yet executed
+        now: list[list[int]] = [[] for _ in window]                         # turns of those that are ready, as a heap
+        later: list[list[tuple[int, int]]] = [[] for _ in window]           # (when ready, unit), as a heap
+        parked: list[list[tuple[int, int]]] = [[] for _ in window]          # (position, unit) beyond the window
+        due = [_NEVER] * len(window)                                        # next start
+        for c in (i for mine in members for i in mine if not pending[i]):
+            s = stream[c]
+            if position[c] < limit[s]:
+                heappush(now[s], turn[c])
+                due[s] = free[s]
+            else:
+                heappush(parked[s], (position[c], c))
+        while due:
+            t = min(due)
+            if t == _NEVER:
+                break
+            s = due.index(t)
+            here, soon = now[s], later[s]
+            if here:
+                while soon and soon[0][0] <= t:
+                    heappush(here, turn[heappop(soon)[1]])
+                i = of_turn[heappop(here)]
+            else:
+                i = heappop(soon)[1]
+                if soon and soon[0][0] <= t:
+                    heappush(here, turn[i])
+                    while soon and soon[0][0] <= t:
+                        heappush(here, turn[heappop(soon)[1]])
+                    i = of_turn[heappop(here)]
+            pending[i] = -1
+            if position[i] == head[s]:
+                mine, k = members[s], position[i] + 1
+                while k < len(mine) and pending[mine[k]] < 0:
+                    k += 1
+                head[s] = k
+                limit[s] = end = k + window[s]
+                beyond = parked[s]
+                while beyond and beyond[0][0] < end:
+                    c = heappop(beyond)[1]
+                    heappush(soon, (ready[c], c))
 
-    def _look(self, s: int, at: int) -> None:
-        """Look at a stream again at this time, unless it will be looked at earlier anyway."""
-        if at < self.due[s]:
-            self.due[s] = at
-            heappush(self.events, (at, s))
-
-    def _out_of_order(self, at: int, s: int) -> None:
-        """Execute the next instruction of a reordered stream: of those ready by then, the one whose turn is first."""
-        self.due[s] = _NEVER
-        waiting, now, t = self.waiting[s], self.now[s], self.free[s]
-        if not now:
-            if not waiting:
-                return
-            if waiting[0][0] > t:
-                t = waiting[0][0]
-        if t > at:
-            self._look(s, t)
-            return
-        while waiting and waiting[0][0] <= t:
-            heappush(now, self.turn[heappop(waiting)[1]])
-        i = self.of_turn[heappop(now)]
-        pending = self.pending
-        pending[i] = -1
-        head, members = self.head[s], self.members[s]
-        if members[head] == i:
-            n = len(members)
-            while head < n and pending[members[head]] < 0:
-                head += 1
-            self.head[s] = head
-            self.limit[s] = limit = head + self.window[s]
-            parked = self.parked[s]
-            while parked and parked[0][0] < limit:
-                j = heappop(parked)[1]
-                heappush(waiting, (self.ready[j], j))
-        self.execute[s](i, s, t)
-        if now or waiting:
-            t = self.free[s]
-            if not now and waiting[0][0] > t:
-                t = waiting[0][0]
-            if t < self.due[s]:
-                self.due[s] = t
-                heappush(self.events, (t, s))
+            run = execute[s]
+            if run is None:
+                idle, start, done = free[s], t, t + latency[kind[i]]
+                free[s] = t + issue[kind[i]]
+            else:
+                idle, start, done, free[s] = run(i, t)
+            log += (i, ready[i], idle, start, done)
+            due[s] = _NEVER
+            for k in range(first[i], first[i + 1]):
+                c, wait = follow[k], delay[k]
+                at = done + wait if wait >= 0 else start
+                if at > ready[c]:
+                    ready[c] = at
+                    via[c] = k
+                left = pending[c] = pending[c] - 1
+                if not left:
+                    to = stream[c]
+                    if position[c] >= limit[to]:
+                        heappush(parked[to], (position[c], c))
+                        continue
+                    at = ready[c]
+                    if at > free[to]:
+                        heappush(later[to], (at, c))
+                    else:
+                        at = free[to]
+                        heappush(now[to], turn[c])
+                    if at < due[to]:
+                        due[to] = at
+            if here:
+                due[s] = free[s]
+            elif soon:
+                due[s] = max(free[s], soon[0][0])
 
     # ------------------------------------------------------------------------------ engines
 
-    def _engine_op(self, i: int, s: int, t: int) -> None:
-        v, idle = self.variant[i], self.free[s]
-        self.free[s] = t + self.issue[v]
-        self._release(i, s, idle, t, t + self.latency[v])
+    def _tensor_engine(self, core: int) -> Callable[[int, int], tuple[int, int, int, int]]:
+        """The Tensor engine of a core: the stationary tile of a product loads behind the product before.
 
-    def _tensor_state(self) -> None:
-        pe = self.machine.tensor
-        self.overhead, self.cold = pe.ps(pe.issue_overhead_cycles), pe.ps(pe.stationary_overhead_cycles)
-        self.tail, self.lead = pe.ps(pe.pipeline_latency_cycles), pe.ps(pe.limited_lead_cycles)
-        self.loaded = pe.ps(pe.stationary_latency_cycles)
-        self.shortest = pe.ps(pe.min_issue_cycles)
-        parts = pe.rows * pe.columns // pe.smallest_tile ** 2
-        self.cells = [[0] * parts for _ in self.p.streams]      # per part of the array: last column in
-        self.whole = [0] * len(self.p.streams)                  # the same of products that use all of it
-
-    def _tensor_op(self, i: int, s: int, t: int) -> None:
-        """The Tensor engine: the stationary tile of a product loads behind the product before.
-
-        Products in tiling mode that use different parts of the array stream at the same time.
+        Products in tiling mode that use different parts of the array stream at the same time.  The function returned
+        executes unit i at time t: (when its engine was ready, start, done, when the next one may start).
         """
-        limiter = self.limiters[self.p.streams[s].core]
-        products, v = self.products, self.variant[i]
-        began, latest, mine = self.began[s], self.through[s], self.kind_cells[v]
-        through = max(self.whole[s], *[self.cells[s][x] for x in mine]) if mine else latest
-        idle, first = through, -1
-        for load, work in self.passes[v]:
-            a = began if began > t else t                       # loads behind the product before, when it may
-            full = limiter.full(a)
-            loaded = a + (load if full else load * limiter.slow)
-            seen = loaded + self.loaded
-            if full and a == began:
-                loaded += self.cold
-            b = through + self.overhead if full and through else through
-            if loaded > b:
-                b = loaded
-            if mine and b < began + self.shortest:
-                b = began + self.shortest
-            # behind a running product both are seen from when it is through, under the limiter earlier; at the head of
-            # a burst the product is seen waiting for its stationary tile
-            early = self.lead if not full and through > a else 0
-            products += (a - early if a == began else a, seen, max(a, through - early))
-            through = limiter.stream(b, work, self.row_share[v])
-            began = b
-            products.append(through + self.tail)
-            if first < 0:
-                first = a
-        done = through + self.tail
-        if mine:
-            for x in mine:
-                self.cells[s][x] = through
-        else:
-            self.whole[s] = through
-        self.began[s], self.through[s] = began, latest if latest > through else through
-        self.free[s] = began
-        self._release(i, s, idle, first, done)
+        pe = self.machine.tensor
+        overhead, cold = pe.ps(pe.issue_overhead_cycles), pe.ps(pe.stationary_overhead_cycles)
+        tail, lead = pe.ps(pe.pipeline_latency_cycles), pe.ps(pe.limited_lead_cycles)
+        hidden, shortest = pe.ps(pe.stationary_latency_cycles), pe.ps(pe.min_issue_cycles)
+        cells = [0] * (pe.rows * pe.columns // pe.smallest_tile ** 2)   # per part of the array: last column in
+        whole = 0                                                       # the same of products that use all of it
+        began = latest = 0                                              # first and last column in
+        limiter, products, kind = self.limiters[core], self.products, self.kind
+        stream, slow = limiter.stream, limiter.slow
+        work = [([(pe.ps(a.pe_cycles), pe.ps(b.pe_cycles)) for a, b in zip(mine[::2], mine[1::2], strict=True)]
+                 if mine[0].opcode == "LDWEIGHTS" else [], mine[0].row_share, mine[0].cells)
+                for mine in self.p.kind_ops]
+
+        def execute(i: int, t: int) -> tuple[int, int, int, int]:
+            nonlocal whole, began, latest
+            passes, share, mine = work[kind[i]]
+            through = max(whole, *[cells[x] for x in mine]) if mine else latest
+            idle, first = through, -1
+            for load, moving in passes:
+                a = began if began > t else t                       # loads behind the product before, when it may
+                early, b = 0, through
+                if limiter.factor == 1 if limiter.begin <= a < limiter.end else limiter.full(a):
+                    loaded = a + load
+                    seen = loaded + hidden
+                    if a == began:
+                        loaded += cold
+                    if through:
+                        b += overhead
+                else:
+                    loaded = a + load * slow
+                    seen = loaded + hidden
+                    if through > a:
+                        early = lead
+                if loaded > b:
+                    b = loaded
+                if mine and b < began + shortest:
+                    b = began + shortest
+                # behind a running product both are seen from when it is through, under the limiter earlier; at the head
+                # of a burst the product is seen waiting for its stationary tile
+                shown = max(a, through - early)
+                through = stream(b, moving, share)
+                products.extend((a - early if a == began else a, seen, shown, through + tail))
+                began = b
+                if first < 0:
+                    first = a
+            if mine:
+                for x in mine:
+                    cells[x] = through
+            else:
+                whole = through
+            if through > latest:
+                latest = through
+            return idle, first, through + tail, began
+
+        return execute
 
     # ------------------------------------------------------------------------------ DMA
 
@@ -327,19 +319,21 @@ class _Scheduler:
         self.stack = stack
         self.hbm_ps = 1e12 / self.machine.hbm.bytes_per_s
 
-    def _transfer_op(self, i: int, s: int, t: int) -> None:
-        """Trigger a transfer."""
-        x = self.transfer[self.variant[i]]
-        idle = self.free[s]
-        end = self._move(i, x, self.p.streams[s].core, t + x.first_ps)
-        done = end + self.notice
-        free = t + x.issue_ps
-        line = self.inflight[s]
-        line.append(end)
-        if len(line) >= self.depth:
-            free = max(free, line.popleft())
-        self.free[s] = free
-        self._release(i, s, idle, t, done)
+    def _queue(self, s: int) -> Callable[[int, int], tuple[int, int, int, int]]:
+        """A DMA queue.  The function returned triggers transfer i at time t, with the same results as the Tensor
+        engine's."""
+        core, line = self.p.streams[s].core, self.inflight[s]
+
+        def execute(i: int, t: int) -> tuple[int, int, int, int]:
+            x = self.transfer[self.kind[i]]
+            end = self._move(i, x, core, t + x.first_ps)
+            free = t + x.issue_ps
+            line.append(end)
+            if len(line) >= self.depth:
+                free = max(free, line.popleft())
+            return self.free[s], t, end + self.notice, free
+
+        return execute
 
     def _move(self, i: int, x, core: int, arrival: int) -> int:
         """Put a transfer on its engines; returns when the last byte has moved."""
@@ -379,56 +373,27 @@ class _Scheduler:
 
     # ------------------------------------------------------------------------------ dependences
 
-    @staticmethod
-    def _delays(p: Program, by, machine: Machine) -> tuple[list[int], np.ndarray]:
-        """Per dependence: the time from the producer's end (its start, where only the order matters) until the consumer
-        may start, and the cause a wait for it has."""
-        hand = machine.semaphore
-        producer, consumer, soft = p.stream[p.producer[by]], p.consumer[by], p.soft[by]
-        to, cause = p.stream[consumer], p.cause[by].astype(np.int64)
-        queue = np.array([bool(s.queue) for s in p.streams], bool)
-        handoff = np.array([round((hand.tensor_handoff_ns if s.engine == "Tensor" else hand.handoff_ns) * 1000)
-                            for s in p.streams], np.int64)
-        ready = np.array([mine[0].dma.ready_ps if mine[0].dma is not None else 0 for mine in p.kind_ops], np.int64)
-        from_dma = queue[producer] if len(producer) else np.zeros(0, bool)
-        same = (producer == to) & ~from_dma
-        delay = np.where(soft | from_dma, 0, np.where(same, round(hand.same_engine_ns * 1000), handoff[to]))
-        # a trigger that waits for another transfer starts with its notice: completion_ns says it all
-        delay += np.where(from_dma, 0, ready[p.kind[consumer]])
-        return _shared(delay), np.where(from_dma & (cause == _DATA), _DMA, cause)
-
-    def _release(self, i: int, s: int, idle: int, start: int, done: int) -> None:
-        """Note when i ran, and tell the units that wait for it."""
-        pending, ready = self.pending, self.ready
-        self.log += (i, ready[i], idle, start, done)
-        follow, soft, delay = self.next, self.next_soft, self.next_delay
-        for k in range(self.next_start[i], self.next_start[i + 1]):
-            c = follow[k]
-            t = (start if soft[k] else done) + delay[k]
-            if t > ready[c]:
-                ready[c] = t
-                self.via[c] = k
-            left = pending[c] - 1
-            pending[c] = left
-            if not left:
-                to = self.stream[c]
-                if self.window[to] != 1:
-                    self._offer(c, to)
-                elif to != s and self.members[to][self.head[to]] == c:
-                    self.active.append(to)
+    def _delays(self, p: Program, by) -> tuple[list[int], np.ndarray]:
+        """Per dependence: the time from the producer's end until the consumer may start (-1: from its start on, where
+        only the order matters), and the cause a wait for it has."""
+        hand = self.machine.semaphore
+        producer, consumer, cause = p.stream[p.producer[by]], p.consumer[by], p.cause[by]
+        from_dma = np.array([bool(s.queue) for s in p.streams], bool)[producer]
+        # by the kind of the consumer: order only, from a transfer, on the same engine, from another engine.  A trigger
+        # that waits for another transfer starts with its notice: completion_ns says it all.
+        same = round(hand.same_engine_ns * 1000)
+        table = []
+        for mine in p.kind_ops:
+            other = hand.tensor_handoff_ns if mine[0].engine.display == "Tensor" else hand.handoff_ns
+            ready = mine[0].dma.ready_ps if mine[0].dma is not None else 0
+            table += [-1, 0, same + ready, round(other * 1000) + ready]
+        case = np.where(p.soft[by], 0, np.where(from_dma, 1, np.where(producer == p.stream[consumer], 2, 3)))
+        delay = np.array(table, object)[4 * p.kind[consumer] + case]
+        return delay.tolist(), np.where(from_dma & (cause == _DATA), _DMA, cause)
 
 
 def _column(values: list[int]) -> np.ndarray:
     return np.fromiter(values, np.int64, len(values))
-
-
-def _shared(column: np.ndarray) -> list[int]:
-    """A column with few different values as a list: equal values are one object."""
-    order = stable_order(column)
-    new = runs(column[order])
-    which = np.empty(len(order), np.int64)
-    which[order] = np.cumsum(new) - 1
-    return column[order][new].astype(object)[which].tolist()
 
 
 def _shifts(mine: tuple[Op, ...]) -> list[int]:

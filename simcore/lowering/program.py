@@ -299,9 +299,9 @@ def _with_reuse(trace: Trace, units: Units, placement: Placement, stream):
     at = np.arange(len(order))
     head = runs(storage)
     begin = np.maximum.accumulate(np.where(head, at, 0))
-    # up to the first read, beside what comes first
+    # up to the first read, beside what comes first; of each unit once
     stop = np.cumsum(reads & ~head)
-    first = at[stop == stop[begin]]
+    first = at[(stop == stop[begin]) & (head | runs(unit))]
     # the last on each stream
     by_stream = stable_order(storage, stream[unit])
     key = storage[by_stream].astype(np.int64) * (int(stream.max()) + 1) + stream[unit[by_stream]]
