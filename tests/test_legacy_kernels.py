@@ -508,6 +508,28 @@ def test_transposing_loads_an_identity_first():
     assert with_it.totals["kernel_ps"] > without.totals["kernel_ps"]
 
 
+def test_what_fits_is_read_once_though_other_tiles_could_be_merged():
+    """A right side of two thirds of SBUF is kept; what gives way are the reductions merged over row blocks."""
+    @nki.jit
+    def kernel(a, w):
+        out = nl.ndarray((8, nl.par_dim(128), 2048), dtype=nl.float32, buffer=nl.shared_hbm)
+        for m in nl.affine_range(8):
+            x = nl.load(a[m])
+            y = nl.ndarray((128, 2048), dtype=nl.float32, buffer=nl.sbuf)
+            for n in nl.affine_range(4):
+                p = nl.zeros((128, 512), dtype=nl.float32, buffer=nl.psum)
+                for k in nl.affine_range(16):
+                    p += nl.matmul(x[:, 128 * k:128 * (k + 1)], nl.load(w[k, :, 512 * n:512 * (n + 1)]),
+                                   transpose_x=True)
+                y[:, 512 * n:512 * (n + 1)] = nl.copy(p)
+            nl.store(out[m], nl.multiply(y, nl.rsqrt(nl.sum(nl.square(y), axis=[1]))))
+        return out
+
+    a, w = TensorSpec.parse("float32[8,128,2048]"), TensorSpec.parse("float32[16,128,2048]")
+    t = simcore.simulate(simcore.capture(kernel, a, w, values=False, target="trn1"), simcore.load_machine("trn1"))
+    assert t.instructions.hbm_read_bytes.sum() == 4 * 2048 * (8 * 128 + 16 * 128)
+
+
 def test_an_identity_comes_first_where_all_loads_share_a_queue():
     """Without descriptor generation arguments and identities are in one queue; the transpose is what comes first."""
     @nki.jit
