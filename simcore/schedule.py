@@ -309,11 +309,14 @@ class _Scheduler:
         cores = max(1, self.p.cores)
         self.engines = [[0] * d.engines for _ in range(cores)]
         self.reading = [[False] * d.engines for _ in range(cores)]              # was its last transfer a load from HBM?
+        self.answered = [[0] * d.engines for _ in range(cores)]                 # since when data come for its loads
         self.rotation = [0] * cores
         self.skew = round(d.engine_skew_ns * 1000)
+        self.asked = round(d.read_ahead_bytes / d.engine_bytes_per_s * 1e12)    # last request to last byte
         self.notice = round(d.completion_ns * 1000)
-        self.depth = d.queue_depth
-        self.inflight: list[deque[int]] = [deque() for _ in self.p.streams]
+        self.room = d.queue_bytes
+        self.inflight: list[deque[tuple[int, int]]] = [deque() for _ in self.p.streams]      # end, bytes per engine
+        self.under_way = [0] * len(self.p.streams)                              # bytes per engine
         stack = max(1, self.machine.hbm.get("cores_per_stack", 1))
         self.hbm_free = [0] * (cores // stack + 1)
         self.stack = stack
@@ -328,9 +331,13 @@ class _Scheduler:
             x = self.transfer[self.kind[i]]
             end = self._move(i, x, core, t + x.first_ps)
             free = t + x.issue_ps
-            line.append(end)
-            if len(line) >= self.depth:
-                free = max(free, line.popleft())
+            share = x.bytes // x.engines
+            line.append((end, share))
+            self.under_way[s] += share
+            while self.under_way[s] >= self.room and len(line) > 1:
+                through, share = line.popleft()
+                self.under_way[s] -= share
+                free = max(free, through)
             return self.free[s], t, end + self.notice, free
 
         return execute
@@ -338,6 +345,7 @@ class _Scheduler:
     def _move(self, i: int, x, core: int, arrival: int) -> int:
         """Put a transfer on its engines; returns when the last byte has moved."""
         engines, reading, skew, fill = self.engines[core], self.reading[core], self.skew, x.fill_ps
+        asked, answered = self.asked, self.answered[core]
         n = len(engines)
         first = 0 if x.engines == n else self.rotation[core]
         starts, ends = [], []
@@ -347,8 +355,10 @@ class _Scheduler:
             if arrival > a:
                 a = arrival
             starts.append(a)
-            if fill and (a == arrival or not reading[e]):       # nothing was read ahead: its first packets wait for HBM
+            # nothing is read ahead on an engine that idles, writes or has asked for all its data: HBM must answer first
+            if fill and (not reading[e] or a - arrival <= asked and arrival >= answered[e]):
                 a += fill
+                answered[e] = a
             a += w
             ends.append(a)
             engines[e], reading[e] = a, fill > 0

@@ -115,7 +115,7 @@ def test_engines_do_one_thing_after_the_other(seed):
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("change", [{}, {"compiler.reorder_window": 1}, {"compiler.reorder_window": 1000},
-                                    {"dma.queue_depth": 1}])
+                                    {"dma.queue_bytes": 1}])
 def test_never_faster_than_a_bound(seed, change):
     trace, t, machine = run(seed, **change)
     for name, ps in bounds(trace, machine).resources.items():
@@ -262,23 +262,59 @@ def test_older_compiler_merges_and_renames():
     assert t.totals["profiled_ps"] > t.totals["benchmark_ps"] > t.totals["kernel_ps"]
 
 
-def test_only_a_load_on_engines_that_were_not_reading_waits_for_hbm():
-    """The first of two loads in a row takes longer than its packets, the second and a store do not."""
+def copies(count: int, columns: int, machine):
+    """Times of DMA engine 0 in as many loads in a row and a store: start and end per transfer, nanoseconds."""
     def kernel(a):
         import nki.isa as nisa
         import nki.language as nl
 
-        out = nl.ndarray((128, 4096), dtype=nl.float32, buffer=nl.shared_hbm)
-        x, y = (nl.ndarray((128, 4096), dtype=nl.float32, buffer=nl.sbuf) for _ in range(2))
-        nisa.dma_copy(dst=x, src=a)
-        nisa.dma_copy(dst=y, src=a)
-        nisa.dma_copy(dst=out, src=y)
+        out = nl.ndarray((128, columns), dtype=nl.float32, buffer=nl.shared_hbm)
+        tiles = [nl.ndarray((128, columns), dtype=nl.float32, buffer=nl.sbuf) for _ in range(count)]
+        for x in tiles:
+            nisa.dma_copy(dst=x, src=a)
+        nisa.dma_copy(dst=out, src=tiles[-1])
         return out
 
-    machine = load_machine("trn2")
-    t = simulate(capture(kernel, spec((128, 4096)), target="trn2", values=False), machine)
+    t = simulate(capture(kernel, spec((128, columns)), target="trn2", values=False), machine)
     mine = t.dma.engine == 0
-    first, second, store = (t.dma.end_ps - t.dma.start_ps)[mine]
+    return t, t.dma.start_ps[mine] / 1000, t.dma.end_ps[mine] / 1000
+
+
+def test_only_a_load_on_engines_that_were_not_reading_waits_for_hbm():
+    """The first of two long loads in a row takes longer than its packets, the second and a store do not."""
+    machine = load_machine("trn2")
+    _, start, end = copies(2, 4096, machine)
+    first, second, store = end - start
     fill = machine.dma.read_latency_ns + machine.dma.read_ahead_bytes * 16 / machine.hbm.bytes_per_s * 1e9
-    assert second == store
-    assert (first - second) / 1000 == pytest.approx(fill, abs=1)
+    assert second == pytest.approx(store)
+    assert first - second == pytest.approx(fill, abs=1)
+
+
+@pytest.mark.parametrize(("columns", "moment", "waits"), [
+    (4096, lambda took, fill, asked: took - 0.5 * asked, True),         # the first has nothing more to ask for
+    (4096, lambda took, fill, asked: took - 1.2 * asked, False),        # it still asks: one stream of requests
+    (512, lambda took, fill, asked: 0.5 * fill, False),                 # it waits for HBM itself
+    (512, lambda took, fill, asked: 1.2 * fill, True),
+])
+def test_a_load_that_comes_after_the_last_request_of_another_waits_for_hbm(columns, moment, waits):
+    machine = load_machine("trn2")
+    d = machine.dma
+    _, start, end = copies(1, columns, machine)
+    first, store = end - start
+    apart = moment(first, first - store, d.read_ahead_bytes / d.engine_bytes_per_s * 1e9)
+    machine = machine.replace(**{"dma.issue_sw_ns": apart, "dma.issue_sw_ns_per_descriptor": 0.0})
+    _, start, end = copies(2, columns, machine)
+    assert start[1] == pytest.approx(end[0])
+    assert (end - start)[1] == pytest.approx(first if waits else store, abs=0.01)
+
+
+def test_a_queue_is_held_back_by_the_bytes_under_way():
+    """Transfers of 32 KiB per engine: the fifth trigger waits for the first one's end.  Of 2 KiB: none waits."""
+    machine = load_machine("trn2")
+    for columns, held in ((1024, True), (64, False)):
+        t, _, end = copies(6, columns, machine)
+        triggers = np.sort(t.instructions.start_ps[t.dma.instruction[t.dma.engine == 0]])[:6] / 1000
+        apart = np.diff(triggers)
+        assert apart[:3] == pytest.approx(apart[0], abs=0.01)
+        assert (apart[3] > apart[0] + 1) == held
+        assert (triggers[4] == pytest.approx(end[0] + 150, abs=10)) == held

@@ -67,7 +67,7 @@ MECHANISMS: dict[str, Mechanism] = {
         "dma.issue_hw_ns_per_descriptor": 0.0, "dma.issue_sw_ns_per_descriptor": 0.0}),
     "read-ahead": Mechanism("a load on engines that were not reading waits for HBM", {
         "dma.read_latency_ns": 0.0, "dma.read_ahead_bytes": 0}),
-    "queue-depth": Mechanism("a DMA queue holds few transfers", {"dma.queue_depth": _ENDLESS}),
+    "queue-depth": Mechanism("a DMA queue holds few transfers", {"dma.queue_bytes": _ENDLESS}),
     "completion": Mechanism("notice of a DMA's completion", {"dma.completion_ns": 0.0}),
     "shared-hbm": Mechanism("two cores share a stack of HBM", {"hbm.cores_per_stack": 1}),
     "reuse": Mechanism("tiles that wait for the place of others", {

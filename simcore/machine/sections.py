@@ -365,7 +365,7 @@ class Dma(Section):
     engine_skew_ns: float = number()                # between the starts of neighbouring engines
     completion_ns: float = number()                 # last byte -> a waiting engine starts
     completion_write_ns: float = number()           # 4-byte semaphore write on each engine
-    queue_depth: int = number()                     # transfers in flight per queue
+    queue_bytes: int = number()                     # on one engine, under way in a queue that takes no other trigger
     # a load on engines that were not reading waits for HBM: latency, and the bytes each engine has asked for ahead
     read_latency_ns: float = number()
     read_ahead_bytes: int = number()
