@@ -27,7 +27,7 @@ def settle_accumulation(dst, accumulate) -> bool:
     going_on = key in started
     if not going_on:
         box = psum_box(dst)
-        going_on = covered(box, started.values())
+        going_on = bool(started) and covered(box, started.values())
         started[key] = box
     return going_on if accumulate is None else bool(accumulate)
 

@@ -8,6 +8,7 @@ A *region* is one view of one storage: (storage, layout, offset).
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -184,7 +185,7 @@ class Recorder:
 
     core    the core of the program running now
     site    the line that instructions belong to; None: the line of the kernel that calls
-    access  the views touched since the last `compact`
+    access  the views touched since the last `release`
     """
 
     def __init__(self, target: str, *, values: bool, release: str = RELEASES[-1]):
@@ -199,8 +200,8 @@ class Recorder:
         self._core = 0
         self._cores = [(0, 0)]                    # (first instruction, core): who runs from there on
         self.access: list[Tensor] = []
-        self._columns: tuple[list[int], ...] = ([], [], [])      # storage, layout, offset of earlier ones
-        self._views: list[tuple[np.ndarray, ...]] = []      # the same of still earlier ones
+        # storage, layout, offset of earlier ones: a kernel touches millions
+        self._storage, self._layout, self._offset = array("i"), array("i"), array("q")
         self.storages: list[Storage] = []
         self.sites: list[Site] = []
         self.order: list[tuple[int, int]] = []
@@ -251,25 +252,18 @@ class Recorder:
     def release(self) -> None:
         """Let go of the views touched so far, and with them of memory; their numbers stay."""
         views = self.access
-        for column, new in zip(self._columns, ([t.storage.id for t in views], [t.layout.id for t in views],
-                                               [t.offset for t in views]), strict=True):
-            column += new
+        self._storage.fromlist([t.storage.id for t in views])
+        self._layout.fromlist([t.layout.id for t in views])
+        self._offset.fromlist([t.offset for t in views])
         views.clear()
-
-    def compact(self) -> None:
-        """Keep of the views touched no more than a trace needs: a kernel makes millions of them."""
-        self.release()
-        self._views.append(tuple(np.array(column, kind) for column, kind in
-                                 zip(self._columns, (np.int32, np.int32, np.int64), strict=True)))
-        self._columns = ([], [], [])
 
     def trace(self, name: str, *, outputs, sources, cores, info) -> Trace:
         arity = np.fromiter((len(v.operands) for v in self.variant_list), np.int64, len(self.variant_list))
         variant = np.array(self.variant_col, np.int32)
         start = np.zeros(len(variant) + 1, np.int64)
         np.cumsum(arity[variant], out=start[1:])
-        self.compact()
-        storage, view, offset = map(np.concatenate, zip(*self._views, strict=True))
+        self.release()
+        storage, view, offset = (np.array(c) for c in (self._storage, self._layout, self._offset))
         access, first = first_seen(storage, view, offset)
         # layouts are interned for the process; a trace keeps the ones it uses
         used, layout_index = np.unique(view[first], return_inverse=True)

@@ -58,8 +58,8 @@ def emit(rec: Recorder, v: Variant, args: tuple, name) -> NkiInstruction:
             site = state.site(rec, 3)
     rec.site_col.append(site)
     rec.access += v.pick(args)
-    if not number & 0x7FFF:
-        rec.compact()
+    if not number & 0xFF:
+        rec.release()
     if name is not None:
         rec.labels[number] = name
     if v.resets_psum:
