@@ -27,7 +27,8 @@ Limit = tuple[int, int, tuple[int, ...]]      # 0 <= const + sum(coef * i) < siz
 class Form:
     """shape, strides (elements) and par (does the dimension walk partitions?) of a view; interned by `form()`."""
 
-    __slots__ = ("shape", "strides", "par", "dtype", "buffer", "limits", "splits", "cuts", "clips", "__dict__")
+    __slots__ = ("shape", "strides", "par", "dtype", "buffer", "limits", "splits", "cuts", "clips", "reshaped",
+                 "repeated", "__dict__")
 
     def __init__(self, shape, strides, par, dtype, buffer, limits, splits):
         self.shape, self.strides, self.par, self.dtype, self.buffer = shape, strides, par, dtype, buffer
@@ -35,6 +36,8 @@ class Form:
         self.splits = splits        # per dimension: None, or the (count, stride) pairs it really consists of
         self.cuts: dict = {}
         self.clips: dict = {}
+        self.reshaped: dict[tuple, Form] = {}
+        self.repeated: dict[tuple, Form] = {}
 
     @cached_property
     def size(self) -> int:

@@ -41,9 +41,7 @@ def broadcast_partitions(t: Tile, shape) -> Tile:
     extra = len(shape) - t.ndim
     row = t.reshape((1,) * extra + t.shape) if extra else t      # the first dimension is the partition
     partitions = shape[0]
-    if row.shape[1:] != tuple(shape[1:]) and row.size == row.shape[0]:
-        row = row.broadcast_to((1, *shape[1:]))
-    elif row.shape[1:] != tuple(shape[1:]):
+    if row.shape[1:] != tuple(shape[1:]):
         row = row.broadcast_to((1, *shape[1:]))
     dt = t.form.dtype
     site = state.site(state.recorder, 2)

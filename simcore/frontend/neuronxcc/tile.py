@@ -251,23 +251,13 @@ class Tile:
         """A view with another shape; the partition dimension of a tile on chip stays where it is."""
         shape = (shape if shape is not None else sizes[0] if len(sizes) == 1 and isinstance(sizes[0], tuple | list)
                  else sizes)
-        shape = tuple(int(n) for n in shape)
-        if -1 in shape:
-            shape = tuple(self.size // -math.prod(shape) if n == -1 else n for n in shape)
-        if math.prod(shape) != self.size:
-            raise KernelError(f"a tensor of shape {self.shape} cannot be reshaped to {shape}: {self.size} elements")
+        shape = tuple([int(n) for n in shape])
         storage, f = self.storage, self.form
-        strides = reshape_strides(f.shape, f.strides, shape)
-        if strides is None:
-            raise KernelError(f"a view of shape {f.shape} with strides {f.strides} cannot be seen "
-                              f"as {shape} without a copy")
-        par = [False] * len(shape)
-        if f.buffer.on_chip:
-            pitch = storage.pitch
-            moving = [k for k, (n, s) in enumerate(zip(shape, strides, strict=True)) if n > 1 and abs(s) >= pitch]
-            for k in moving or [k for k, n in enumerate(shape) if n == 1][:1]:
-                par[k] = True
-        return Tile(storage, f.derive(shape, strides, par), self.offset)
+        key = (shape, storage.shape)
+        found = f.reshaped.get(key)
+        if found is None:
+            found = f.reshaped[key] = _reshaped(f, shape, storage.pitch)
+        return Tile(storage, found, self.offset)
 
     def expand_dims(self, axis) -> Tile:
         axes = (sorted(a % (self.ndim + 1) for a in axis) if isinstance(axis, tuple | list)
@@ -279,8 +269,11 @@ class Tile:
 
     def broadcast_to(self, shape, *more) -> Tile:
         """A view with dimensions of size 1 repeated.  A row repeated over partitions needs data movement."""
-        shape = tuple(int(n) for n in (shape if isinstance(shape, tuple | list) else (shape, *more)))
+        shape = tuple([int(n) for n in (shape if isinstance(shape, tuple | list) else (shape, *more))])
         f = self.form
+        found = f.repeated.get(shape)
+        if found is not None:
+            return Tile(self.storage, found, self.offset, self.dynamic)
         extra = len(shape) - len(f.shape)
         have, strides, par = (1,) * extra + f.shape, (0,) * extra + f.strides, (False,) * extra + f.par
         for n, want in zip(have, shape, strict=True):
@@ -292,7 +285,8 @@ class Tile:
 
             return broadcast_partitions(self, shape)
         strides = tuple(s if n == want else 0 for n, want, s in zip(have, shape, strides, strict=True))
-        return Tile(self.storage, f.derive(shape, strides, par), self.offset, self.dynamic)
+        found = f.repeated[shape] = f.derive(shape, strides, par)
+        return Tile(self.storage, found, self.offset, self.dynamic)
 
     def view(self, dtype) -> Tile:
         """The same bits as another dtype; the last dimension scales by the ratio of sizes."""
@@ -413,3 +407,21 @@ def as_tile(value) -> Tile:
     lay = value.layout
     par = tuple(lay.on_chip and k == 0 for k in range(len(lay.shape)))
     return Tile(value.storage, form(lay.shape, lay.strides, par, lay.dtype, lay.buffer), value.offset)
+
+
+def _reshaped(f: Form, shape: tuple[int, ...], pitch: int) -> Form:
+    """A form with another shape; `pitch` elements of the storage lie in a partition."""
+    if -1 in shape:
+        shape = tuple(f.size // -math.prod(shape) if n == -1 else n for n in shape)
+    if math.prod(shape) != f.size:
+        raise KernelError(f"a tensor of shape {f.shape} cannot be reshaped to {shape}: {f.size} elements")
+    strides = reshape_strides(f.shape, f.strides, shape)
+    if strides is None:
+        raise KernelError(f"a view of shape {f.shape} with strides {f.strides} cannot be seen as {shape} "
+                          "without a copy")
+    par = [False] * len(shape)
+    if f.buffer.on_chip:
+        moving = [k for k, (n, s) in enumerate(zip(shape, strides, strict=True)) if n > 1 and abs(s) >= pitch]
+        for k in moving or [k for k, n in enumerate(shape) if n == 1][:1]:
+            par[k] = True
+    return f.derive(shape, strides, par)
