@@ -99,6 +99,8 @@ def _cut(lay, key, t):
             keep.append(True)
             continue
         n, s = lay.shape[dim], lay.strides[dim]
+        if isinstance(k, range) and k.step > 0:         # x[nl.affine_range(n)], as nkipy's example writes it
+            k = slice(k.start, k.stop, k.step)
         if isinstance(k, slice):
             start, count, step = _bounds(k, n, dim, t)
             delta += start * s

@@ -158,6 +158,24 @@ def all_with_all(a):
     return out
 
 
+def test_where_on_a_comparison_of_indices_takes_tiles_on_both_sides():
+    def kernel(a, b):
+        out = lnl.ndarray((3, 16, 32), dtype=a.dtype, buffer=lnl.shared_hbm)
+        i, j = lnl.arange(16)[:, None], lnl.arange(32)[None, :]
+        x, y = lnl.load(a), lnl.load(b)
+        lnl.store(out[0], lnl.where(i >= j, x, y))
+        lnl.store(out[1], lnl.where((i >= j) & (j > 3), -1.0, y))
+        lnl.store(out[2], lnl.where(i >= j, x, -1.0))
+        return out
+
+    a, b = array(16, 32), array(16, 32)
+    lower = np.tril(np.ones((16, 32), bool))
+    got = simcore.capture(legacy.jit(kernel), a, b, target="trn2").outputs
+    right = np.arange(32) > 3
+    np.testing.assert_array_equal(
+        got, [np.where(lower, a, b), np.where(lower & right, -1, b), np.where(lower, a, -1)])
+
+
 def transferred(timeline):
     rows = timeline.instructions
     return int(rows.hbm_write_bytes.sum()), int(rows.hbm_read_bytes.sum())

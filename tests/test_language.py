@@ -154,6 +154,7 @@ VIEWS = {
     "step": (lambda t: t[:, :, 1:8:3], lambda a: a[:, :, 1:8:3]),
     "negative bounds": (lambda t: t[..., -3:-1], lambda a: a[..., -3:-1]),
     "ds": (lambda t: t[:, nl.ds(1, 2)], lambda a: a[:, 1:3]),
+    "range": (lambda t: t[nl.affine_range(2, 6), :, nl.affine_range(1, 8, 3)], lambda a: a[2:6, :, 1:8:3]),
     "permute": (lambda t: t.permute((0, 2, 1)), lambda a: a.transpose(0, 2, 1)),
     "reshape": (lambda t: t.reshape((6, 2, 16)), lambda a: a.reshape(6, 2, 16)),
     "reshape_dim": (lambda t: t.reshape_dim(2, (2, -1)), lambda a: a.reshape(6, 4, 2, 4)),

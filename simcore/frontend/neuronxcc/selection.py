@@ -11,6 +11,7 @@ from simcore.errors import KernelError
 from simcore.frontend import state
 from simcore.frontend.neuronxcc import calls
 from simcore.frontend.neuronxcc.calls import maybe, operand, result, result_dtype
+from simcore.frontend.neuronxcc.creation import ndarray
 from simcore.frontend.neuronxcc.functions import multiply
 from simcore.frontend.neuronxcc.index import Predicate, broadcast
 from simcore.frontend.neuronxcc.memory import copy, move
@@ -25,7 +26,10 @@ def where(condition, x, y, *, dtype=None, mask=None, **kwargs):
     if isinstance(condition, Predicate):
         from simcore.frontend.neuronxcc.nki.isa import affine_select
 
-        return affine_select(condition, operand(x, "x"), y, mask=mask, dtype=dtype)
+        if isinstance(x, Tile) and not isinstance(y, Tile):
+            return affine_select(condition, operand(x, "x"), y, mask=mask, dtype=dtype)
+        shape = next((t.shape for t in (x, y) if isinstance(t, Tile)), condition.shape)
+        condition = affine_select(condition, ndarray(shape, np.float32, fill=1.0), 0.0)
     condition = operand(condition, "condition")
     x, y = maybe(x), maybe(y)
     shape = condition.shape
