@@ -187,24 +187,35 @@ def _rewritten(trace: Trace, machine: Machine, edges: Edges) -> tuple[Trace, Uni
     read once, though merging the small reductions around it would keep whole rows of several iterations alive
     (NKIBench matmul_add_rmsnorm on trn1: 98 MB, 604 MB if loads went first).
     """
-    modes: tuple[Mode, ...] = get_args(Mode)
     widest = machine.compiler.merge_iterations_without_psum
     for room in (1.0, 0.5, 0.1):
         width = widest
         while width:
-            narrow = machine.replace(**{f"compiler.{name}": min(width, getattr(machine.compiler, name))
-                                        for name in ("merge_iterations", "merge_iterations_without_psum")})
-            units = units_of(trace, narrow, *edges, room)
-            full = ""
-            for mode in modes[:3]:
-                try:
-                    return trace, units, place(trace, machine, units, mode)
-                except CapacityError as e:
-                    full = e.memory
-            width //= 2
+            found, full = _with_width(trace, machine, edges, room, width)
+            if found is not None:
+                return found
             if full == "psum":
-                widest = width
+                widest = width // 2
+            elif width == widest and _with_width(trace, machine, edges, room, 1)[1] == "sbuf":
+                break                       # one at a time is too much: only fewer loads can help
+            width //= 2
     return None
+
+
+def _with_width(trace: Trace, machine: Machine, edges: Edges, room: float,
+                width: int) -> tuple[tuple[Trace, Units, Placement] | None, str]:
+    """Units with as many iterations done at once, and addresses; or None and the memory that overflows."""
+    narrow = machine.replace(**{f"compiler.{name}": min(width, getattr(machine.compiler, name))
+                                for name in ("merge_iterations", "merge_iterations_without_psum")})
+    units = units_of(trace, narrow, *edges, room)
+    modes: tuple[Mode, ...] = get_args(Mode)
+    full = ""
+    for mode in modes[:3]:
+        try:
+            return (trace, units, place(trace, machine, units, mode)), ""
+        except CapacityError as e:
+            full = e.memory
+    return None, full
 
 
 def _spilled(trace: Trace, machine: Machine, orders: list[np.ndarray],
