@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from simcore.isa.table import GPSIMD, SCALAR, SYNC, DgeMode, Engine, Op
 from simcore.layout import Layout
 from simcore.machine import Machine
+from simcore.machine.sections import Dma
 from simcore.trace import Variant
 
 HW, SW, STATIC = "hw", "sw", "static"
@@ -75,6 +76,12 @@ def choose_mode(v: Variant, machine: Machine, indirect: bool, argument: bool) ->
     return STATIC
 
 
+def _whole_tiles(dst: Layout, dma: Dma) -> float:
+    """How much more than dst the DMA engines write when they transpose: together they fill one tile after the other."""
+    across, along = dma.transpose_tile_partitions, dma.transpose_tile_elements
+    return -(-dst.shape[0] // across) * across / dst.shape[0] * -(-dst.shape[-1] // along) * along / dst.shape[-1]
+
+
 def dma_cost(v: Variant, machine: Machine, times: int = 1, argument: bool = False) -> tuple[Op, ...]:
     if v.name == "core_barrier":
         ps = round(machine.semaphore.instruction_ns * 1000)
@@ -96,8 +103,10 @@ def dma_cost(v: Variant, machine: Machine, times: int = 1, argument: bool = Fals
     if v.name == "dma_transpose":
         slow = 1.0 / (d.transpose_sbuf_fraction if src.on_chip else d.transpose_fraction)
         run = min(max(run, d.split_bytes), total)
-        if not src.on_chip and dst.on_chip and src.dtype.itemsize not in (2, 4):
-            slow *= d.transpose_other_factor
+        if not src.on_chip and dst.on_chip:
+            slow *= _whole_tiles(dst, d)
+            if src.dtype.itemsize not in (2, 4):
+                slow *= d.transpose_other_factor
     elif v.name == "dma_compute":
         slow = max(len(reads), 1 / d.compute_fraction)
     count = -(-total // run) * times

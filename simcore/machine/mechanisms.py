@@ -61,7 +61,8 @@ MECHANISMS: dict[str, Mechanism] = {
     "descriptors": Mechanism("fixed cost of a DMA packet and a small descriptor", {
         "dma.packet_ns": 0.0, "dma.min_descriptor_ns": 0.0, "dma.scattered_write_ns": 0.0}),
     "transposes": Mechanism("DMA transposes slower than copies", {
-        "dma.transpose_fraction": 1.0, "dma.transpose_sbuf_fraction": 1.0, "dma.transpose_other_factor": 1.0}),
+        "dma.transpose_fraction": 1.0, "dma.transpose_sbuf_fraction": 1.0, "dma.transpose_other_factor": 1.0,
+        "dma.transpose_tile_partitions": 1, "dma.transpose_tile_elements": 1}),
     "triggers": Mechanism("time between two DMA triggers of a queue", {
         "dma.issue_hw_ns": 0.0, "dma.issue_sw_ns": 0.0, "dma.issue_static_ns": 0.0, "dma.issue_dynamic_ns": 0.0,
         "dma.issue_hw_ns_per_descriptor": 0.0, "dma.issue_sw_ns_per_descriptor": 0.0}),

@@ -372,6 +372,8 @@ class Dma(Section):
     indirect_ns_per_index: float = number()
     transpose_fraction: float = number()            # of copy throughput, from HBM
     transpose_sbuf_fraction: float = number()       # of copy throughput, from SBUF
+    transpose_tile_partitions: int = number()       # what the engines write together when they transpose from HBM
+    transpose_tile_elements: int = number()
     transpose_other_factor: float = number()        # how much slower items are that have neither 2 nor 4 bytes
     compute_fraction: float = number()
 
