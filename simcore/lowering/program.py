@@ -22,8 +22,9 @@ from simcore.lowering.dependences import DATA, REUSE, accesses, dependences, uni
 from simcore.lowering.engines import choose_engines
 from simcore.lowering.identities import with_identities
 from simcore.lowering.tables import insert_table_loads
-from simcore.lowering.units import LEGACY, Units, units_of
+from simcore.lowering.units import LEGACY, Units, rewritten, units_of
 from simcore.lowering.versions import privatize
+from simcore.lowering.written import Written
 from simcore.machine import Machine
 from simcore.ordering import runs, stable_order
 from simcore.trace import Trace
@@ -188,26 +189,27 @@ def _rewritten(trace: Trace, machine: Machine, edges: Edges) -> tuple[Trace, Uni
     (NKIBench matmul_add_rmsnorm on trn1: 98 MB, 604 MB if loads went first).
     """
     widest = machine.compiler.merge_iterations_without_psum
+    given = Written(trace, *edges)
     for room in (1.0, 0.5, 0.1):
         width = widest
         while width:
-            found, full = _with_width(trace, machine, edges, room, width)
+            found, full = _with_width(given, machine, room, width)
             if found is not None:
                 return found
             if full == "psum":
                 widest = width // 2
-            elif width == widest and _with_width(trace, machine, edges, room, 1)[1] == "sbuf":
+            elif width == widest and _with_width(given, machine, room, 1)[1] == "sbuf":
                 break                       # one at a time is too much: only fewer loads can help
             width //= 2
     return None
 
 
-def _with_width(trace: Trace, machine: Machine, edges: Edges, room: float,
+def _with_width(given: Written, machine: Machine, room: float,
                 width: int) -> tuple[tuple[Trace, Units, Placement] | None, str]:
     """Units with as many iterations done at once, and addresses; or None and the memory that overflows."""
     narrow = machine.replace(**{f"compiler.{name}": min(width, getattr(machine.compiler, name))
                                 for name in ("merge_iterations", "merge_iterations_without_psum")})
-    units = units_of(trace, narrow, *edges, room)
+    trace, units = given.trace, rewritten(given, narrow, room)
     modes: tuple[Mode, ...] = get_args(Mode)
     full = ""
     for mode in modes[:3]:

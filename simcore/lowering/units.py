@@ -21,15 +21,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from simcore.layout import psum, sbuf
-from simcore.lowering.dependences import DATA, REUSE, accesses, one_per_pair, unique_edges
+from simcore.layout import psum
+from simcore.lowering.dependences import DATA, REUSE, one_per_pair, unique_edges
+from simcore.lowering.written import Written
 from simcore.machine import Machine
 from simcore.ordering import stable_order
 from simcore.trace import Trace
 
 LEGACY = "neuronxcc.nki"
 _PARALLEL = ("tensor_tensor", "tensor_scalar", "tensor_reduce", "tensor_copy", "activation", "reciprocal")
-_PURE = ("tensor_tensor", "tensor_scalar", "activation", "memset", "iota", "reciprocal", "affine_select")
 
 
 @dataclass(eq=False)
@@ -59,159 +59,87 @@ def units_of(trace: Trace, machine: Machine, producer, consumer, cause, room: fl
     identity = np.arange(n)
     if trace.info.get("dialect") != LEGACY or not n:
         return Units(identity, identity, np.ones(n, np.int64), producer, consumer, cause)
-    return _Rewriter(trace, machine, producer, consumer, cause, room).rewrite()
+    return rewritten(Written(trace, producer, consumer, cause), machine, room)
+
+
+def rewritten(given: Written, machine: Machine, room: float) -> Units:
+    """Units of a trace in the older dialect."""
+    return _Rewriter(given, machine, room).rewrite()
 
 
 class _Rewriter:
-    def __init__(self, trace: Trace, machine: Machine, producer, consumer, cause, room: float):
+    def __init__(self, given: Written, machine: Machine, room: float):
         self.room = int(room * machine.compiler.duplicate_bytes)
-        self.trace, self.machine = trace, machine
-        self.n = len(trace)
-        # per instruction: its variant, and where in `access` its regions begin; per region: its storage
-        self.variant = [trace.variants[v] for v in trace.variant.tolist()]
-        self.start, self.access = trace.access_start.tolist(), trace.access.tolist()
-        self.tile = trace.region_storage.tolist()
-        self.edges = producer, consumer, cause
+        self.given, self.trace, self.machine = given, given.trace, machine
+        self.n = given.n
         self.group = list(range(self.n))                 # union: instruction -> the group's first
         # forwarded copy -> the instruction that wrote the PSUM tile last
         self.gone: dict[int, int] = {}
         self.dead: set[int] = set()
-        self.after: list[list[tuple[int, int]]] = [[] for _ in range(self.n)]
-        self.before: list[list[tuple[int, int]]] = [[] for _ in range(self.n)]
-        for p, c, why in zip(producer.tolist(), consumer.tolist(), cause.tolist(), strict=True):
-            self.after[p].append((c, why))
-            self.before[c].append((p, why))
         self.same: list[tuple[int, int]] = []
         self.in_psum: set[int] = set()
         self.bundles: list[list[int]] = []
         self.members: dict[int, list[int]] = {}
-        self.writes: dict[int, int] = {}                 # per storage: how many instructions write it
-        for s in trace.region_storage[trace.access[accesses(trace)[2]]].tolist():
-            self.writes[s] = self.writes.get(s, 0) + 1
 
     def rewrite(self) -> Units:
         compiler = self.machine.compiler
-        by_site: dict[tuple[int, int], list[int]] = {}
-        for i, line in enumerate(zip(self.trace.site.tolist(), self.trace.variant.tolist(), strict=True)):
-            by_site.setdefault(line, []).append(i)
+        given = self.given
         self._drop_dead()
         self._drop_repeats()
         self._drop_loads()
-        copies = [self._psum_copy(i) for i in range(self.n)]
         self._vectorize(compiler.vectorize_elements)
-        banks = compiler.forward_banks
         width = compiler.merge_iterations
-        forwards = self._forward(copies, banks, width)
+        forwards = self._forward(compiler.forward_banks, width)
         narrow = width if forwards else compiler.merge_iterations_without_psum
-        for (_, variant), rows in by_site.items():
-            v = self.trace.variants[variant]
+        for v, rows in given.lines:
             rows = [i for i in rows if self.group[i] == i and i not in self.members]
             if len(rows) < 2 or v.name in ("nc_matmul", "nc_transpose"):
                 continue
             if v.row.engines and any(o.layout.buffer is psum for o in v.operands):
-                self._merge_copies(rows, copies, compiler.merge_elements)
+                self._merge_copies(rows, compiler.merge_elements)
             elif all(o.layout.on_chip
                      for o in v.operands) and max(o.layout.free for o in v.operands) <= compiler.merge_small_elements:
                 self._merge_runs(rows, narrow)
             elif v.name == "dma_copy" and len(rows) <= compiler.merge_transfers:
                 size = max(o.layout.nbytes for o in v.operands)
-                if any(self.trace.storages[self.tile[r]].kind != "input" for r in self._regions(rows[0])):
-                    self._merge_runs([i for i in rows if not self._reads_input(i)],
+                if any(self.trace.storages[given.tile[r]].kind != "input" for r in given.regions(rows[0])):
+                    self._merge_runs([i for i in rows if not given.reads_input(i)],
                                      max(1, compiler.merge_bytes // size))
         return self._number()
 
-    # ------------------------------------------------------------------------------ what may be merged
+    # ------------------------------------------------------------------------------ what is left out or merged
 
-    def _storage(self, i: int, k: int) -> int:
-        return self.tile[self.access[self.start[i] + k]]
-
-    def _regions(self, i: int) -> list[int]:
-        return self.access[self.start[i]:self.start[i + 1]]
-
-    def _loads(self, i: int) -> bool:
-        v = self.variant[i]
-        return v.name == "dma_copy" and v["dst"].on_chip and not v["src"].on_chip
-
-    def _reads_input(self, i: int) -> bool:
-        return any(self.trace.storages[self.tile[r]].kind == "input" for r in self._regions(i))
-
-    def _psum_copy(self, i: int) -> tuple[int, int] | None:
-        """(SBUF storage, PSUM storage) where instruction i copies a PSUM tile to SBUF."""
-        v = self.variant[i]
-        if v.name != "tensor_copy" or v["src"].buffer is not psum or v["dst"].buffer is not sbuf:
-            return None
-        names = [o.name for o in v.operands]
-        return self._storage(i, names.index("dst")), self._storage(i, names.index("src"))
-
-    def _forward(self, copies, banks: int, width: int) -> bool:
+    def _forward(self, banks: int, width: int) -> bool:
         """Leave out copies whose readers can read PSUM; of each group of iterations the last ones, while banks last."""
-        able: dict[int, list[int]] = {}
-        for i, c in enumerate(copies):
-            if c is None:
-                continue
-            v = self.variant[i]
-            if v["src"].dtype is not v["dst"].dtype or v["src"].free != v["dst"].free:
-                continue
-            readers = [j for j, why in self.after[i] if why == DATA]
-            if readers and all(self._reads_psum(j, c[0], v["dst"].free) for j in readers):
-                able.setdefault(int(self.trace.site[i]), []).append(i)
-        found = False
-        for rows in able.values():
-            tiles = [self._storage(i, 1) for i in rows]
+        given, found = self.given, False
+        for rows in given.forwardable:
+            tiles = [given.storage(i, 1) for i in rows]
             if len(set(tiles)) < len(tiles):
                 continue
-            per = max(1, round(len(rows) / max(1, len({self._storage(i, 0) for i in rows}))))     # copies per SBUF tile
+            per = max(1, round(len(rows) / max(1, len({given.storage(i, 0) for i in rows}))))     # copies per SBUF tile
             for a in range(0, len(rows), width * per):
                 block = rows[a:a + width * per]
-                keep = sorted(block, key=lambda i: (block.index(i) % per, i))[max(0, len(block) - banks):]
-                for i in keep:
-                    writers = [j for j, why in self.before[i] if why == DATA]
+                last = sorted(range(len(block)), key=lambda k: (k % per, k))[max(0, len(block) - banks):]
+                for i in (block[k] for k in last):
+                    writers = [j for j, why in given.before(i) if why == DATA]
                     if not writers:
                         continue
                     found = True
                     self.gone[i] = max(writers)
-                    sb, ps = copies[i]
+                    sb, ps = given.copies[i]
                     self.same.append((ps, sb))
                     self.in_psum.add(sb)
         return found
 
-    def _reads_psum(self, j: int, tile: int, copied: int) -> bool:
-        """Could instruction j read this tile from PSUM?
-
-        Not both inputs of one instruction may be there, and what it reads must be what one copy brought: a tile of
-        several banks is put together in SBUF.
-        """
-        v = self.variant[j]
-        if any(o.layout.free > copied for k, o in enumerate(v.operands) if self._storage(j, k) == tile):
-            return False
-        if v.name in ("tensor_reduce", "activation", "tensor_scalar", "activation_reduce", "tensor_scalar_reduce"):
-            return True
-        if v.name != "tensor_tensor":
-            return False
-        others = [k for k, o in enumerate(v.operands) if o.access == "r" and self._storage(j, k) != tile]
-        return (all(v.operands[k].layout.buffer is sbuf and self._storage(j, k) not in self.in_psum for k in others)
-                and len(others) == 1)
-
     def _drop_loads(self) -> None:
         """Leave out loads of what is in SBUF already."""
-        trace, writes = self.trace, self.writes
-        room, loaded = self.room, 0
+        loaded = 0
         first: dict[tuple[int, int], tuple[int, int]] = {}
         used: dict[tuple[int, int], int] = {}           # how much had been loaded when it was last used
-        for i in range(self.n):
-            v = self.variant[i]
-            if (v.name != "dma_copy" or not v["dst"].on_chip or v["src"].on_chip
-                    or v["src"].indirect or v["dst"].indirect):
-                continue
-            names = [o.name for o in v.operands]
-            region = self._regions(i)[names.index("src")]
-            source, tile = self.tile[region], self._storage(i, names.index("dst"))
-            if source in writes or writes.get(tile, 0) != 1 or trace.storages[tile].nbytes != v["dst"].nbytes:
-                continue
-            key = (region, v["dst"].id)
-            if key not in first or loaded - used[key] > room:
+        for i, key, tile in self.given.loads:
+            if key not in first or loaded - used[key] > self.room:
                 first[key], used[key] = (i, tile), loaded
-                loaded += trace.storages[tile].bytes_per_partition
+                loaded += self.trace.storages[tile].bytes_per_partition
                 continue
             earlier, place = first[key]
             used[key] = loaded
@@ -220,12 +148,12 @@ class _Rewriter:
 
     def _drop_dead(self) -> None:
         """Leave out constants that are overwritten before anything reads them."""
-        for i in range(self.n):
-            v = self.variant[i]
-            if v.name == "memset" and i + 1 < self.n and not self.before[i] \
-                    and all(why == REUSE for _, why in self.after[i]):
+        given = self.given
+        for i in given.of(lambda v: v.name == "memset"):
+            after = given.after(i)
+            if i + 1 < self.n and not given.before(i) and all(why == REUSE for _, why in after):
                 self.dead.add(i)
-                self.gone[i] = min((c for c, _ in self.after[i]), default=i + 1)
+                self.gone[i] = min((c for c, _ in after), default=i + 1)
 
     def _drop_repeats(self) -> None:
         """Leave out instructions that would compute again what an earlier one has computed, while there is room for it.
@@ -233,37 +161,16 @@ class _Rewriter:
         What is used again needs a place as long; a result that would have to outlive more than `room` bytes of others
         like it is computed again.
         """
-        trace = self.trace
-        keys: list[tuple | None] = [None] * self.n
-        seen: dict[tuple, int] = {}
-        changes: dict[int, int] = {}                     # per storage: how many instructions have written it so far
-        for i in range(self.n):
-            v = self.variant[i]
-            regions = self._regions(i)
-            if v.name in _PURE and len(v.writes) == 1 and v.writes[0].access == "w":
-                k = v.operands.index(v.writes[0])
-                tile = self.tile[regions[k]]
-                if self.writes.get(tile, 0) == 1 and trace.storages[tile].nbytes == v.writes[0].layout.nbytes:
-                    inputs = tuple((r, changes.get(self.tile[r], 0)) for j, r in enumerate(regions) if j != k)
-                    mine = keys[i] = (v.index, inputs, trace.storages[tile].core)
-                    seen[mine] = seen.get(mine, 0) + 1
-            for o, r in zip(v.operands, regions, strict=True):
-                if "w" in o.access:
-                    changes[self.tile[r]] = changes.get(self.tile[r], 0) + 1
         held = 0
         first: dict[tuple, tuple[int, int, int]] = {}      # -> instruction, tile, held then
-        for i, key in enumerate(keys):
-            if key is None or seen[key] < 2:
-                continue
-            k = trace.variants[key[0]].operands.index(trace.variants[key[0]].writes[0])
-            tile = self._storage(i, k)
+        for i, key, tile in self.given.repeats:
             before = first.get(key)
             if before is not None and held - before[2] <= self.room:
                 self.gone[i] = before[0]
                 self.same.append((before[1], tile))
                 first[key] = (before[0], before[1], held)
             else:
-                held += trace.storages[tile].bytes_per_partition
+                held += self.trace.storages[tile].bytes_per_partition
                 first[key] = (i, tile, held)
 
     def _vectorize(self, elements: int) -> None:
@@ -289,14 +196,15 @@ class _Rewriter:
         return any(o.access == "r" and o.layout.free < widest and o.name not in ("data", "src", "data1", "data2")
                    for o in v.operands)
 
-    def _merge_copies(self, rows: list[int], copies, elements: int) -> None:
+    def _merge_copies(self, rows: list[int], elements: int) -> None:
         """Neighbouring copies out of PSUM into one tile become one, up to a bank of elements, if all of them fit."""
-        rows = [i for i in rows if copies[i] is not None and i not in self.gone]
+        copies = self.given.copies
+        rows = [i for i in rows if i in copies and i not in self.gone]
         by_tile: dict[int, list[int]] = {}
         for i in rows:
             by_tile.setdefault(copies[i][0], []).append(i)
         for mine in by_tile.values():
-            v = self.variant[mine[0]]
+            v = self.given.variant[mine[0]]
             free = v["src"].free
             per = elements // max(free, 1)
             size = v["src"].dtype.itemsize
@@ -324,7 +232,8 @@ class _Rewriter:
     def _related(self, block: list[int]) -> bool:
         """Does one of them depend on another, through whatever lies between?"""
         last, members = block[-1], set(block)
-        stack, seen = [c for i in block for c, _ in self.after[i]], set()
+        after = self.given.after
+        stack, seen = [c for i in block for c, _ in after(i)], set()
         while stack:
             i = stack.pop()
             if i in members:
@@ -332,7 +241,7 @@ class _Rewriter:
             if i > last or i in seen:
                 continue
             seen.add(i)
-            stack.extend(c for c, _ in self.after[i])
+            stack.extend(c for c, _ in after(i))
         return False
 
     def _merge(self, block: list[int]) -> None:
@@ -372,17 +281,20 @@ class _Rewriter:
                 i = self.gone[i]
             return self.group[i]
 
-        to = [home(i) for i in range(n)]
+        to = list(self.group)
+        for i in self.gone:
+            to[i] = home(i)
         leader = np.array(to, np.int64)
-        producer, consumer, cause = self.edges
+        producer, consumer, cause = self.given.edges
         alive = np.ones(n, bool)
         alive[list(self.dead)] = False
         alive = alive[producer]
         extra = []
         # who overwrites the PSUM tile waits for those who read it in the copy's place
         for i in self.gone:
-            readers = [j for j, why in self.after[i] if why == DATA]
-            for c, why in self.after[i]:
+            after = self.given.after(i)
+            readers = [j for j, why in after if why == DATA]
+            for c, why in after:
                 if why == REUSE:
                     extra += [(j, c) for j in readers]
         more = np.array(extra, np.int64).reshape(-1, 2)
@@ -391,33 +303,39 @@ class _Rewriter:
         cause = np.concatenate([cause[alive], np.full(len(more), REUSE, np.int8)])
         apart = producer != consumer
         edges = one_per_pair(producer[apart], consumer[apart], cause[apart])
-        leaders = sorted(set(to))
-        waits = dict.fromkeys(leaders, 0)
-        follow: dict[int, list[int]] = {g: [] for g in leaders}
-        for p, c in zip(edges[0].tolist(), edges[1].tolist(), strict=True):
-            waits[c] += 1
-            follow[p].append(c)
-        # a load stands in front of the first that needs it
-        place = {g: (min(follow[g]), g) if follow[g] and self._loads(g) else (g, n) for g in leaders}
-        free = [(place[g], g) for g in leaders if not waits[g]]
+        leaders = np.unique(leader)
+        waits = np.bincount(edges[1], minlength=n).tolist()
+        by = stable_order(edges[0])
+        begin = np.searchsorted(edges[0][by], np.arange(n + 1))
+        follow, first = edges[1][by].tolist(), begin.tolist()
+        # places as one number each: (where, its own number), and a load stands in front of the first that needs it
+        place = np.arange(n) * (n + 1) + n
+        load = np.array([v.name == "dma_copy" and v["dst"].on_chip and not v["src"].on_chip
+                         for v in self.trace.variants], bool)[self.trace.variant] & (np.diff(begin) > 0)
+        place[load] = edges[1][by][begin[:-1][load]] * (n + 1) + np.flatnonzero(load)
+        where = place.tolist()
+        free = [where[g] for g in leaders.tolist() if not waits[g]]
         heapq.heapify(free)
-        number: dict[int, int] = {}
+        rows: list[int] = []
         while free:
-            _, g = heapq.heappop(free)
-            number[g] = len(number)
-            for c in follow[g]:
-                waits[c] -= 1
-                if not waits[c]:
-                    heapq.heappush(free, (place[c], c))
-        if len(number) < len(leaders) and self._dissolve(set(leaders) - set(number), follow):
-            return self._number()
-        if len(number) < len(leaders):                  # leave the program as it was written
-            one, order = np.arange(n), stable_order(self.edges[0])
-            return Units(one, one, np.ones(n, np.int64), *(column[order] for column in self.edges))
-        rows = sorted(number, key=number.__getitem__)
+            at, g = divmod(heapq.heappop(free), n + 1)
+            if g == n:
+                g = at
+            rows.append(g)
+            for c in follow[first[g]:first[g + 1]]:
+                left = waits[c] = waits[c] - 1
+                if not left:
+                    heapq.heappush(free, where[c])
+        if len(rows) < len(leaders):
+            stuck = set(leaders.tolist()) - set(rows)
+            if self._dissolve(stuck, {g: follow[first[g]:first[g + 1]] for g in stuck}):
+                return self._number()
+            # leave the program as it was written
+            one, order = np.arange(n), stable_order(self.given.edges[0])
+            return Units(one, one, np.ones(n, np.int64), *(column[order] for column in self.given.edges))
         place_of = np.full(n, -1, np.int64)
         place_of[rows] = np.arange(len(rows))
         producer, consumer, cause = unique_edges(place_of[edges[0]], place_of[edges[1]], edges[2])
-        return Units(np.array([number[g] for g in to], np.int64), np.array(rows, np.int64),
+        return Units(place_of[leader], np.array(rows, np.int64),
                      np.array([len(self.members.get(g, (g,))) for g in rows], np.int64), producer, consumer, cause,
                      self.same, self.in_psum, self.bundles)
