@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import accumulate
 
 import numpy as np
@@ -128,7 +128,10 @@ class _Scheduler:
         by = order[stable_order(p.stream[order])]
         same = p.stream[by[1:]] == p.stream[by[:-1]]
         before[by[1:][same]] = by[:-1][same]
-        waited = (wait > 0) & (via >= 0)
+        # who was ready and still did not start had a trigger before it
+        behind = np.zeros(len(start), bool)
+        behind[order] = log[:, 3] > np.maximum(log[:, 1], log[:, 2])
+        waited = (wait > 0) & (via >= 0) & ~behind
         engine = np.array([_QUEUE if s.queue else _ENGINE for s in p.streams], np.int8)
         cause = np.where(before >= 0, engine[p.stream], np.int8(_START))
         cause[waited] = self.next_cause[via[waited]]
@@ -169,6 +172,10 @@ class _Scheduler:
         later: list[list[tuple[int, int]]] = [[] for _ in window]           # (when ready, unit), as a heap
         parked: list[list[tuple[int, int]]] = [[] for _ in window]          # (position, unit) beyond the window
         due = [_NEVER] * len(window)                                        # next start
+        # a trigger stands in the program of its engine: what is ready after it waits until it is through
+        engine = {(x.core, x.engine): n for n, x in enumerate(p.streams) if not x.queue}
+        behind = [engine.get((x.core, x.engine), -1) if x.queue else -1 for x in p.streams]
+        taken = [0] * len(window)                                           # until when
         for c in (i for mine in members for i in mine if not pending[i]):
             s = stream[c]
             if position[c] < limit[s]:
@@ -203,7 +210,7 @@ class _Scheduler:
                 beyond = parked[s]
                 while beyond and beyond[0][0] < end:
                     c = heappop(beyond)[1]
-                    heappush(soon, (ready[c], c))
+                    heappush(soon, (max(ready[c], taken[s]), c))
 
             run = execute[s]
             if run is None:
@@ -211,6 +218,15 @@ class _Scheduler:
                 free[s] = t + issue[kind[i]]
             else:
                 idle, start, done, free[s] = run(i, t)
+                to = behind[s]
+                if to >= 0:
+                    taken[to] = until = t + latency[kind[i]]
+                    queued = later[to]
+                    if queued:
+                        queued[:] = [(until if t < at < until else at, c) for at, c in queued]
+                        heapify(queued)
+                        if not now[to]:
+                            due[to] = max(free[to], queued[0][0])
             log += (i, ready[i], idle, start, done)
             due[s] = _NEVER
             for k in range(first[i], first[i + 1]):
@@ -226,6 +242,8 @@ class _Scheduler:
                         heappush(parked[to], (position[c], c))
                         continue
                     at = ready[c]
+                    if at < taken[to]:
+                        at = taken[to]
                     if at > free[to]:
                         heappush(later[to], (at, c))
                     else:

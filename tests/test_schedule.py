@@ -7,6 +7,7 @@ from simcore import bounds, capture, load_machine, simulate
 from simcore.dtypes import to_dtype
 from simcore.errors import CapacityError
 from simcore.frontend import TensorSpec
+from simcore.machine.mechanisms import without
 from simcore.timeline import CAUSES, ENGINES, Timeline
 
 
@@ -318,3 +319,34 @@ def test_a_queue_is_held_back_by_the_bytes_under_way():
         assert apart[:3] == pytest.approx(apart[0], abs=0.01)
         assert (apart[3] > apart[0] + 1) == held
         assert (triggers[4] == pytest.approx(end[0] + 150, abs=10)) == held
+
+
+def test_what_is_ready_after_a_trigger_waits_until_its_engine_has_given_it():
+    """A chain on Scalar and a store it triggers: the trigger overlaps with what ran before, not with what follows."""
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        out = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.shared_hbm)
+        x, y = (nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.sbuf) for _ in range(2))
+        nisa.dma_copy(dst=x, src=a)
+        nisa.activation(dst=y, op=nl.exp, data=x)
+        nisa.dma_copy(dst=out, src=y, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.scalar)
+        for _ in range(6):
+            nisa.activation(dst=x, op=nl.exp, data=x)
+        return out
+
+    trace = capture(kernel, spec((128, 128)), target="trn2", values=False)
+    inside = {}
+    for name, machine in (("on", load_machine("trn2")), ("off", without(load_machine("trn2"), "trigger-time"))):
+        t = simulate(trace, machine)
+        i = t.instructions
+        trigger = next(r for r in t.rows("Scalar") if "DMA" in t.opcode(r))
+        work = np.array([r for r in t.rows("Scalar") if t.opcode(r) == "ACTIVATE"])
+        begin = i.start_ps[trigger]
+        through = begin + round(load_machine("trn2").dma.trigger_hw_ns * 1000)
+        inside[name] = int(((i.start_ps[work] > begin) & (i.start_ps[work] < through)).sum())
+        if name == "on":
+            held = work[i.start_ps[work] == through]
+            assert len(held) == 1 and CAUSES[i.wait_cause[held[0]]] == "engine"
+    assert inside == {"on": 0, "off": 1}

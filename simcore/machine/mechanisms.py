@@ -66,6 +66,8 @@ MECHANISMS: dict[str, Mechanism] = {
     "triggers": Mechanism("time between two DMA triggers of a queue", {
         "dma.issue_hw_ns": 0.0, "dma.issue_sw_ns": 0.0, "dma.issue_static_ns": 0.0, "dma.issue_dynamic_ns": 0.0,
         "dma.issue_hw_ns_per_descriptor": 0.0, "dma.issue_sw_ns_per_descriptor": 0.0}),
+    "trigger-time": Mechanism("a trigger holds up its engine", {
+        "dma.trigger_hw_ns": 0.0, "dma.trigger_sw_ns": 0.0, "dma.trigger_static_ns": 0.0}),
     "read-ahead": Mechanism("a load on engines that were not reading waits for HBM", {
         "dma.read_latency_ns": 0.0, "dma.read_ahead_bytes": 0}),
     "queue-depth": Mechanism("a DMA queue holds few transfers", {"dma.queue_bytes": _ENDLESS}),
