@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 from simcore.addresses import Outside, RowIndex, moving_view, storage_elements
-from simcore.dtypes import to_dtype
+from simcore.dtypes import DType, to_dtype
 from simcore.errors import KernelError
-from simcore.layout import layout, row_major
+from simcore.layout import Layout, layout, row_major
 from simcore.registers import Register
 from simcore.tensor import DynamicSlice, Tensor
 
@@ -153,7 +153,8 @@ def _bounds(k: slice, n: int, dim: int, t):
     return start, count, step
 
 
-def access_pattern(t: Tensor, pattern, offset, scalar_offset, vector_offset, indirect_dim, dtype) -> Tensor:
+def access_pattern(t: Tensor, pattern=None, offset=None, scalar_offset=None, vector_offset=None, indirect_dim=0,
+                   dtype=None) -> Tensor:
     """`.ap()`: [step, count] pairs over the tensor's storage (see the vendor's access-pattern guide)."""
     storage = t.storage
     dt = t.dtype if dtype is None else to_dtype(dtype)
@@ -168,15 +169,12 @@ def access_pattern(t: Tensor, pattern, offset, scalar_offset, vector_offset, ind
         moving.append((offset, 1))
     elif offset is not None:
         start += int(offset)
-    pitch = storage.pitch * storage.dtype.itemsize // dt.itemsize
-    size = storage_elements(storage, dt)
-    own = math.prod(t.shape[1:]) * t.dtype.itemsize // dt.itemsize
-    if t.buffer.on_chip and steps and steps[0] != pitch and steps[0] == own:
-        # one partition on, said in elements of the view instead of the tile it was cut from
-        steps = (pitch, *steps[1:])
-    if t.buffer.on_chip and counts and counts[0] > 1 and steps[0] not in (0, pitch):
-        raise KernelError(f"the first step of an on-chip access pattern must be the tile's {pitch} elements per "
-                          f"partition, not {steps[0]}")
+    key = (t.layout, storage.shape, storage.dtype, steps, counts, dt)
+    known = _patterns.get(key)
+    if known is None:
+        known = _patterns[key] = _pattern(t, steps, counts, dt), storage_elements(storage, dt)
+    view, size = known
+    steps = view.strides
     if vector_offset is not None:
         if indirect_dim != 0 or scalar_offset is not None:
             raise KernelError(".ap(): vector_offset works on dimension 0 only, and not together with scalar_offset")
@@ -191,9 +189,8 @@ def access_pattern(t: Tensor, pattern, offset, scalar_offset, vector_offset, ind
             moving.append((scalar_offset, unit))
         else:
             start += int(scalar_offset) * unit
-    view = layout(counts, steps, dt, t.buffer, "scalar" if moving else None)
     if moving:
-        return moving_view(t, view, start, moving)
+        return moving_view(t, layout(counts, steps, dt, t.buffer, "scalar"), start, moving)
     low, high = view.extent
     # kernels make such patterns and do not use them
     if not (start + low >= 0 and start + high <= size) and view.size:
@@ -201,6 +198,22 @@ def access_pattern(t: Tensor, pattern, offset, scalar_offset, vector_offset, ind
         return Tensor(storage, view, 0, Outside(f"access pattern {[list(p) for p in pattern]} at offset {start} "
                                                 f"leaves {t!r}, whose storage has {size} elements"))
     return Tensor(storage, view, start)
+
+
+_patterns: dict[tuple, tuple[Layout, int]] = {}      # -> layout, elements of the storage
+
+
+def _pattern(t: Tensor, steps: tuple[int, ...], counts: tuple[int, ...], dt: DType) -> Layout:
+    """The layout of a pattern over a tensor's storage."""
+    pitch = t.storage.pitch * t.storage.dtype.itemsize // dt.itemsize
+    own = math.prod(t.shape[1:]) * t.dtype.itemsize // dt.itemsize
+    if t.buffer.on_chip and steps and steps[0] != pitch and steps[0] == own:
+        # one partition on, said in elements of the view instead of the tile it was cut from
+        steps = (pitch, *steps[1:])
+    if t.buffer.on_chip and counts and counts[0] > 1 and steps[0] not in (0, pitch):
+        raise KernelError(f"the first step of an on-chip access pattern must be the tile's {pitch} elements per "
+                          f"partition, not {steps[0]}")
+    return layout(counts, steps, dt, t.buffer)
 
 
 def _unit(t: Tensor, dim: int) -> int:
@@ -289,4 +302,4 @@ def assign(region: Tensor, value) -> None:
     state.assign(region, value)
 
 
-Tensor.__getitem__ = getitem
+Tensor.__getitem__, Tensor.ap = getitem, access_pattern

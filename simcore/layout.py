@@ -70,12 +70,14 @@ class Layout:
               "outside": a view that leaves its storage, of which no instruction exists
     """
 
-    __slots__ = ("shape", "strides", "dtype", "buffer", "indirect", "id", "getitem", "__dict__")
+    __slots__ = ("shape", "strides", "dtype", "buffer", "indirect", "id", "getitem", "reshaped", "__dict__")
 
     def __init__(self, shape, strides, dtype, buffer, indirect, id):
         self.shape, self.strides, self.dtype = shape, strides, dtype
         self.buffer, self.indirect, self.id = buffer, indirect, id
+        # how it has been cut and reshaped before
         self.getitem: dict = {}
+        self.reshaped: dict[tuple[int, ...], Layout] = {}
 
     @cached_property
     def size(self) -> int:

@@ -231,7 +231,13 @@ class Tensor:
         """A view with another shape.  On chip the partition stays; only merged dimensions must be contiguous."""
         if len(shape) == 1 and not isinstance(shape[0], int | np.integer):
             shape = tuple(shape[0])
-        shape = tuple(int(n) for n in shape)
+        shape = tuple([int(n) for n in shape])
+        view = self.layout.reshaped.get(shape)
+        if view is None:
+            view = self.layout.reshaped[shape] = self._reshaped(shape)
+        return Tensor(self.storage, view, self.offset, self.index)
+
+    def _reshaped(self, shape: tuple[int, ...]) -> Layout:
         if -1 in shape:
             known = -math.prod(shape)
             if known == 0 or self.size % known:
@@ -250,7 +256,8 @@ class Tensor:
             raise KernelError(f"a view of shape {self.shape} with strides {self.strides} cannot be seen as "
                               f"{shape} without a copy; "
                               "reshape before slicing, or copy the tile first")
-        return self._derive(shape, strides, self.offset)
+        old = self.layout
+        return layout(shape, strides, old.dtype, old.buffer, old.indirect)
 
     def reshape_dim(self, dim: int, shape) -> Tensor:
         dim %= self.ndim
@@ -350,9 +357,8 @@ class Tensor:
 
     def ap(self, pattern=None, offset=None, scalar_offset=None, vector_offset=None, indirect_dim=0,
            dtype=None) -> Tensor:
-        from simcore.indexing import access_pattern
-
-        return access_pattern(self, pattern, offset, scalar_offset, vector_offset, indirect_dim, dtype)
+        """[step, count] pairs over the storage.  (simcore.indexing puts its function here: a hot path.)"""
+        raise NotImplementedError
 
     def vector_select(self, dim: int, offsets: Tensor) -> Tensor:
         from simcore.indexing import vector_select

@@ -264,16 +264,16 @@ class Recorder:
         np.cumsum(arity[variant], out=start[1:])
         self.release()
         storage, view, offset = (np.array(c) for c in (self._storage, self._layout, self._offset))
-        access, first = first_seen(storage, view, offset)
-        # layouts are interned for the process; a trace keeps the ones it uses
-        used, layout_index = np.unique(view[first], return_inverse=True)
+        # layouts are interned for the process; a trace keeps the ones it uses, and small numbers sort faster
+        used, view = _dense(view)
+        access, first = first_seen(storage, view, offset // max(1, int(np.gcd.reduce(offset))))
         begins, core = np.array(self._cores).T
         return Trace(
             name=name, target=self.target, variants=self.variant_list, variant=variant,
             site=np.array(self.site_col, np.int32),
             core=np.repeat(core.astype(np.int8), np.diff(begins, append=len(variant))),
             access=access.astype(np.int32), access_start=start, region_storage=storage[first],
-            region_layout=layout_index.astype(np.int32), region_offset=offset[first],
+            region_layout=view[first].astype(np.int32), region_offset=offset[first],
             layouts=[LAYOUTS[i] for i in used],
             storages=self.storages,
             sites=self.sites, order=np.asarray(self.order, np.int64).reshape(-1, 2), sources=sources,
@@ -281,3 +281,10 @@ class Recorder:
             outputs=outputs, has_values=self.values, cores=cores, info=info | {"warnings": list(self.warnings)},
             loops=np.asarray(self.loops, np.int64).reshape(-1, 3) if self.loops else None,
         )
+
+
+def _dense(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(the different numbers, ascending; the place of each one among them)."""
+    found = np.zeros(int(number.max(initial=0)) + 1, bool)
+    found[number] = True
+    return np.flatnonzero(found), (np.cumsum(found) - 1)[number]
