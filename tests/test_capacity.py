@@ -108,3 +108,32 @@ def test_more_than_sbuf_holds_is_spilled_or_loaded_again():
     t = timeline(kernel, (1, 1))
     size = 128 * 8192 * 4
     assert int(t.instructions.hbm_write_bytes.sum()) > 10 * size          # ten results, and what was spilled
+
+
+def test_psum_tiles_read_twice_go_to_sbuf():
+    """Every bank is read for a maximum over all of them, and read again with that: no order of the instructions fits."""
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        x = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.sbuf)
+        most = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.dma_copy(dst=x, src=a)
+        nisa.memset(dst=most, value=0.0)
+        banks = [nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum) for _ in range(24)]
+        for p in banks:
+            nisa.nc_matmul(dst=p, stationary=x[:, 0:128], moving=x)
+            m = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf)
+            nisa.tensor_reduce(dst=m, data=p, op=nl.maximum, axis=1)
+            nisa.tensor_tensor(dst=most, data1=most, data2=m, op=nl.maximum)
+        for p in banks:
+            y = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.sbuf)
+            nisa.tensor_scalar(dst=y, data=p, op0=nl.subtract, operand0=most)
+            nisa.dma_copy(dst=a, src=y)
+
+    t = timeline(kernel, (128, 512))
+    names = [t.opcode(r) for r in range(len(t.instructions))]
+    reads = t.instructions.psum_read_bytes[[name != "MATMUL" for name in names]]
+    copied = names.count("COPY")
+    assert copied >= 16
+    assert int((reads > 0).sum()) == copied + 2 * (24 - copied)         # the others are read where they are

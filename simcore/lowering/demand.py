@@ -17,6 +17,11 @@ from simcore.ordering import stable_order
 from simcore.trace import Trace
 
 
+def as_written(trace: Trace, producer, consumer, cause) -> Units:
+    """One unit per instruction, in the order written."""
+    return _ordered(np.arange(len(trace)), producer, consumer, cause)
+
+
 def by_demand(trace: Trace, producer, consumer, cause) -> Units:
     """One unit per instruction, ordered as the results are asked for; all dependences hold."""
     n = len(trace)

@@ -17,9 +17,10 @@ from simcore.layout import psum, sbuf
 from simcore.lowering.allocate import Mode, Placement, capacity, place
 from simcore.lowering.casts import with_casts
 from simcore.lowering.costs import ops_of
-from simcore.lowering.demand import by_demand, evicted_early
+from simcore.lowering.demand import as_written, by_demand, evicted_early
 from simcore.lowering.dependences import DATA, REUSE, accesses, dependences, unique_edges
 from simcore.lowering.engines import choose_engines
+from simcore.lowering.evict import evicted
 from simcore.lowering.identities import with_identities
 from simcore.lowering.tables import insert_table_loads
 from simcore.lowering.units import LEGACY, Units, rewritten, units_of
@@ -136,7 +137,7 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
         try:
             return trace, units, place(trace, machine, units)
         except CapacityError as e:
-            found = _fitted(trace, machine, units, edges)
+            found = _fitted(trace, machine, edges)
             if found is None:
                 raise e from None
             return found
@@ -156,28 +157,37 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
             return trace, units, place(trace, machine, units)
         except CapacityError:
             orders = [np.arange(len(renamed)), by_demand(renamed, *dependences(renamed)).row]
-            found = _spilled(renamed, machine, orders, "apart")
+            found = (_spilled(renamed, machine, orders, "apart")
+                     or _fitted(renamed, machine, dependences(renamed)))
             if found is None:
                 raise e from None
             return found
 
 
-def _fitted(trace: Trace, machine: Machine, units: Units, edges: Edges) -> tuple[Trace, Units, Placement] | None:
-    """The order written with closer addresses, else with PSUM evicted early or by demand, else with tiles spilled.
+def _fitted(trace: Trace, machine: Machine, edges: Edges) -> tuple[Trace, Units, Placement] | None:
+    """The order written with closer addresses, else with PSUM evicted early or by demand, else with tiles spilled; and
+    all of it again with PSUM tiles moved to SBUF.
 
-    The current compiler schedules instructions itself and inserts spills where the live data overflows a memory
+    The compiler schedules instructions itself and inserts spills where the live data overflows a memory
     (documented: "memory hierarchy overview"); in which order it tries is not.
     """
+    found = _reordered(trace, machine, edges)
+    if found is None:
+        moved = evicted(trace, machine.psum.banks)
+        found = None if moved is None else _reordered(moved, machine, dependences(moved))
+    return found
+
+
+def _reordered(trace: Trace, machine: Machine, edges: Edges) -> tuple[Trace, Units, Placement] | None:
     modes: tuple[Mode, ...] = get_args(Mode)
-    orders = [units]
-    for make in (evicted_early, by_demand, None):
+    orders: list[Units] = []
+    for make in (as_written, evicted_early, by_demand):
+        orders.append(make(trace, *edges))
         for mode in modes:
             try:
                 return trace, orders[-1], place(trace, machine, orders[-1], mode)
             except CapacityError:
                 continue
-        if make is not None:
-            orders.append(make(trace, *edges))
     return _spilled(trace, machine, [o.row for o in orders], "fitted")
 
 
