@@ -71,7 +71,7 @@ def test_the_simulated_chip_executes_as_many_instructions(case, profiles, reques
 
 
 def test_as_many_copies_on_each_engine_as_in_the_profile(case, profiles, request):
-    """The number on Vector is off by at most a fifth of all copies."""
+    """The number on Vector is off by less than an eighth of all copies."""
     trace, _, _ = case
     ran = streams.profile(profiles, request.node.callspec.params["case"])
     core = max(ran.cores, key=lambda c: len(ran.rows("Tensor", c)))
@@ -79,4 +79,4 @@ def test_as_many_copies_on_each_engine_as_in_the_profile(case, profiles, request
     chip, model = ([sum(t.opcode(r) in ("COPY", "CAST") for r in t.rows(e, c)) for e in ("Scalar", "Vector")]
                    for t, c in ((ran, core), (ours, 0)))
     assert sum(chip) == sum(model)
-    assert abs(chip[1] - model[1]) <= 0.2 * sum(chip)
+    assert abs(chip[1] - model[1]) < 0.125 * sum(chip)

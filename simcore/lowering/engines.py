@@ -3,7 +3,8 @@
 The profiles show copies out of PSUM on Scalar while it is idle, on Vector while Scalar is busy, and taking turns when
 they come faster than one engine can take them.  That is what a list scheduler does that gives each instruction to the
 engine that would be free again first.  So the program is scheduled once by estimates: of what lies within the reorder
-window, the instruction that can start first; the Tensor engine at one cycle per column of either operand.
+window, the instruction that can start first; the Tensor engine at one cycle per column of either operand and the 64
+cycles an engine needs between instructions.
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ def _estimate(v: Variant, ops: tuple[Op, ...], machine: Machine) -> tuple[int, i
         return first.dma.issue_ps, first.dma.first_ps + max(first.dma.work_ps)
     if first.opcode == "LDWEIGHTS":
         stationary, moving, _ = operands(v)
-        ps = machine.tensor.ps(stationary.free + (moving.shape[0] if v.name == "nc_transpose" else moving.free))
+        columns = stationary.free + (moving.shape[0] if v.name == "nc_transpose" else moving.free)
+        ps = machine.tensor.ps(columns + machine.tensor.min_issue_cycles)
         return ps, ps
     issue = sum(o.issue_ps for o in ops)
     return issue, issue - ops[-1].issue_ps + ops[-1].latency_ps
