@@ -46,7 +46,7 @@ def assemble(trace: Trace, machine: Machine, p: Program, run) -> Timeline:
     hard = ~p.soft
     dependences = Dependences(producer=rank[p.last_chip[p.producer[hard]]],
                               consumer=rank[p.first_chip[p.consumer[hard]]], cause=p.cause[hard])
-    end_ps = int(max(end.max(initial=0), done.max(initial=0), max(run.transfer_end, default=0)))
+    end_ps = int(max(end.max(initial=0), done.max(initial=0), run.transfer_end.max(initial=0)))
     totals = {"kernel_ps": end_ps, **_totals(end_ps, trace.cores, machine)}
     return Timeline(
         name=trace.name, kind="simulated", target=machine.name, instructions=instructions, dma=dma,
@@ -95,31 +95,29 @@ def _operand_texts(trace: Trace, p: Program) -> tuple[np.ndarray, tuple[str, ...
 
 
 def _transfers(p: Program, run, rank) -> tuple[DmaTransfers, tuple[str, ...]]:
-    if not run.transfers:
+    if not len(run.transfers):
         return DmaTransfers.empty(), ()
-    table = np.array(run.transfers, np.int64)
-    instruction, first, count = table[:, 0], table[:, 1], table[:, 2]
-    entry = np.repeat(np.arange(len(table)), count)
+    instruction, first, count = run.transfers.T
+    entry = np.repeat(np.arange(len(instruction)), count)
     within = np.arange(len(entry)) - np.repeat(np.cumsum(count) - count, count)
     engines = max(16, int(count.max()))
-    op = p.first_op[p.kind[instruction]]
-    xs = {int(o): p.ops[o].dma for o in np.unique(op)}
-    queue_of = {o: queue_name(p.ops[o].engine.display, x.mode) for o, x in xs.items()}
-    names = tuple(dict.fromkeys(queue_of.values()))
+    kinds, kind = np.unique(p.kind[instruction], return_inverse=True)
+    ops = [p.ops[o] for o in p.first_op[kinds].tolist()]
+    queue = [queue_name(o.engine.display, o.dma.mode) for o in ops]
+    names = tuple(dict.fromkeys(queue))
 
     def column(f):
         """A figure of the transfer, one entry per DMA engine it uses."""
-        table = {o: f(x) for o, x in xs.items()}
-        return np.array([table[int(o)] for o in op], np.int64)[entry]
+        return np.array([f(o.dma) for o in ops], np.int64)[kind][entry]
 
     share = column(lambda x: x.engines)
-    start = np.asarray(run.transfer_start, np.int64)
+    start = run.transfer_start
     order = stable_order(start, (first[entry] + within) % engines)
     columns = dict(
         core=p.core[p.first_chip[instruction]][entry], engine=(first[entry] + within) % engines,
-        queue=np.array([names.index(queue_of[int(o)]) for o in op])[entry],
+        queue=np.array([names.index(q) for q in queue])[kind][entry],
         instruction=rank[p.first_chip[instruction]][entry], start_ps=start,
-        end_ps=np.asarray(run.transfer_end, np.int64),
+        end_ps=run.transfer_end,
         read_bytes=column(lambda x: x.hbm_read + x.sbuf_read) // share,
         write_bytes=column(lambda x: x.hbm_write + x.sbuf_write) // share,
         descriptors=-(-column(lambda x: x.descriptors) // share),

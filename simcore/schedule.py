@@ -8,6 +8,7 @@ triggered first is next.
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,9 +55,9 @@ class Run:
     wait: np.ndarray
     chip_start: np.ndarray
     chip_end: np.ndarray
-    transfers: list[tuple[int, int, int]]       # (instruction, first DMA engine, how many)
-    transfer_start: list[int]                   # per DMA engine of each transfer
-    transfer_end: list[int]
+    transfers: np.ndarray                       # (instruction, first DMA engine, how many), one row each
+    transfer_start: np.ndarray                  # per DMA engine of each transfer
+    transfer_end: np.ndarray
     limiters: list[Limiter]
 
 
@@ -91,11 +92,10 @@ class _Scheduler:
         self.ready = [0] * n
         self.via = [-1] * n             # the dependence that was fulfilled last
         # notes in the order of execution, one after the other: written and read where memory is warm
-        self.log: list[int] = []        # unit, when its inputs and when its engine were ready, start, done
-        self.products: list[int] = []   # start and end of each chip instruction of the Tensor engine
-        self.transfers: list[tuple[int, int, int]] = []
-        self.transfer_start: list[int] = []
-        self.transfer_end: list[int] = []
+        self.log = array("q")           # unit, when its inputs and when its engine were ready, start, done
+        self.products = array("q")      # start and end of each chip instruction of the Tensor engine
+        self.transfers = array("q")     # unit, first DMA engine, how many
+        self.transfer_start, self.transfer_end = array("q"), array("q")
         self._costs()
 
     def _costs(self) -> None:
@@ -119,11 +119,11 @@ class _Scheduler:
     def _found(self) -> Run:
         """The columns of the schedule: what each unit waited for, and the times of chip instructions."""
         p = self.p
-        log = _column(self.log).reshape(-1, 5)
+        log = _numbers(self.log).reshape(-1, 5)
         order = log[:, 0].copy()
         start, done, wait = np.empty((3, len(order)), np.int64)
         start[order], done[order], wait[order] = log[:, 3], log[:, 4], log[:, 1] - log[:, 2]
-        via = _column(self.via)
+        via = np.fromiter(self.via, np.int64, len(self.via))
         before = np.full(len(p.stream), -1, np.int64)           # executed before it by the same stream
         by = order[stable_order(p.stream[order])]
         same = p.stream[by[1:]] == p.stream[by[:-1]]
@@ -141,15 +141,16 @@ class _Scheduler:
         length = np.array([o.latency_ps if o.dma is None else o.dma.busy_ps for o in p.ops], np.int64)
         tensor = np.array([not s.queue and s.engine == "Tensor" for s in p.streams], bool)[p.stream]
         chip_start, chip_end = np.empty((2, len(p.op)), np.int64)
-        times, units = _column(self.products).reshape(-1, 2), order[tensor[order]]
+        times, units = _numbers(self.products).reshape(-1, 2), order[tensor[order]]
         count = (p.last_chip - p.first_chip + 1)[units]
         chip = np.repeat(p.first_chip[units] - (np.cumsum(count) - count), count) + np.arange(len(times))
         chip_start[chip], chip_end[chip] = times.T
         other = np.flatnonzero(~tensor[p.unit_row])
         chip_start[other] = start[p.unit_row[other]] + shift[p.op[other]]
         chip_end[other] = chip_start[other] + length[p.op[other]]
-        return Run(start, done, cause, before, np.where(waited, wait, 0), chip_start, chip_end, self.transfers,
-                   self.transfer_start, self.transfer_end, self.limiters)
+        return Run(start, done, cause, before, np.where(waited, wait, 0), chip_start, chip_end,
+                   _numbers(self.transfers).reshape(-1, 3), _numbers(self.transfer_start),
+                   _numbers(self.transfer_end), self.limiters)
 
     # ------------------------------------------------------------------------------ order
 
@@ -160,7 +161,7 @@ class _Scheduler:
         One function over local lists: what it does per unit and per dependence is most of the time a schedule takes.
         """
         p, members, position, turn, of_turn = self.p, self.members, self.position, self.turn, self.of_turn
-        pending, ready, via, stream, log = self.pending, self.ready, self.via, self.stream, self.log
+        pending, ready, via, stream, note = self.pending, self.ready, self.via, self.stream, self.log.fromlist
         first, follow, delay = self.next_start, self.next, self.next_delay
         free, kind, issue, latency = self.free, self.kind, self.issue, self.latency
         execute = [self._queue(n) if s.queue else self._tensor_engine(s.core) if s.engine == "Tensor" else None
@@ -227,7 +228,7 @@ class _Scheduler:
                         heapify(queued)
                         if not now[to]:
                             due[to] = max(free[to], queued[0][0])
-            log += (i, ready[i], idle, start, done)
+            note([i, ready[i], idle, start, done])
             due[s] = _NEVER
             for k in range(first[i], first[i + 1]):
                 c, wait = follow[k], delay[k]
@@ -271,7 +272,7 @@ class _Scheduler:
         cells = [0] * (pe.rows * pe.columns // pe.smallest_tile ** 2)   # per part of the array: last column in
         whole = 0                                                       # the same of products that use all of it
         began = latest = 0                                              # first and last column in
-        limiter, products, kind = self.limiters[core], self.products, self.kind
+        limiter, note, kind = self.limiters[core], self.products.fromlist, self.kind
         stream, slow = limiter.stream, limiter.slow
         work = [([(pe.ps(a.pe_cycles), pe.ps(b.pe_cycles)) for a, b in zip(mine[::2], mine[1::2], strict=True)]
                  if mine[0].opcode == "LDWEIGHTS" else [], mine[0].row_share, mine[0].cells)
@@ -305,7 +306,7 @@ class _Scheduler:
                 # of a burst the product is seen waiting for its stationary tile
                 shown = max(a, through - early)
                 through = stream(b, moving, share)
-                products.extend((a - early if a == began else a, seen, shown, through + tail))
+                note([a - early if a == began else a, seen, shown, through + tail])
                 began = b
                 if first < 0:
                     first = a
@@ -386,9 +387,9 @@ class _Scheduler:
                 e = 0
         if x.engines != n:
             self.rotation[core] = e
-        self.transfers.append((i, first, x.engines))
-        self.transfer_start.extend(starts)
-        self.transfer_end.extend(ends)
+        self.transfers.fromlist([i, first, x.engines])
+        self.transfer_start.fromlist(starts)
+        self.transfer_end.fromlist(ends)
         end = max(ends)
         hbm = x.hbm_read + x.hbm_write
         if hbm and self.p.cores > 1:
@@ -420,8 +421,9 @@ class _Scheduler:
         return delay.tolist(), np.where(from_dma & (cause == _DATA), _DMA, cause)
 
 
-def _column(values: list[int]) -> np.ndarray:
-    return np.fromiter(values, np.int64, len(values))
+def _numbers(notes: array) -> np.ndarray:
+    """The same memory as a NumPy array."""
+    return np.frombuffer(notes, np.int64) if notes else np.zeros(0, np.int64)
 
 
 def _shifts(mine: tuple[Op, ...]) -> list[int]:
