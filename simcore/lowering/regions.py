@@ -28,7 +28,7 @@ def cells(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
     size = np.diff(first, append=len(owner))
     kinds, kind = trace.storage_kinds
     # storages of one kind whose regions are the same are cut once; a single region is one cell
-    parts, begin, total = [np.zeros(1, np.int64)], [0], [1]
+    lengths, parts, begin, total, count_of_parts = [np.ones(1, np.int64)], [np.zeros(1, np.int64)], [0], [1], 1
     cut = np.zeros(len(first), np.int64)
     text = np.stack([trace.region_layout[order], trace.region_offset[order]], 1, dtype=np.int64).tobytes()
     known: dict[tuple[int, bytes], int] = {}
@@ -40,58 +40,79 @@ def cells(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
         number = known.get(key)
         if number is None:
             number = known[key] = len(begin)
-            mine, cells_of = _cut(kinds[k], [(trace.layouts[trace.region_layout[r]], int(trace.region_offset[r]))
-                                             for r in order[a:a + n].tolist()])
-            begin.append(len(parts))
+            mine = order[a:a + n]
+            used, layout_of = np.unique(trace.region_layout[mine], return_inverse=True)
+            length, part, cells_of = _cut(kinds[k], [trace.layouts[i] for i in used.tolist()],
+                                          layout_of.reshape(-1), trace.region_offset[mine])
+            begin.append(count_of_parts)
             total.append(cells_of)
-            parts += mine
+            lengths.append(length)
+            parts.append(part)
+            count_of_parts += n
         found.append(number)
     cut[several] = found
     base = np.cumsum(np.array(total)[cut]) - np.array(total)[cut]
-    length = np.array([len(p) for p in parts], np.int64)
+    length = np.concatenate(lengths)
     at = np.cumsum(length) - length
     # per region: which part, and the first cell of its storage
-    part, first_cell = np.empty(len(order), np.int64), np.empty(len(order), np.int64)
-    part[order] = np.repeat(np.array(begin)[cut] - first, size) + np.arange(len(order))
+    which, first_cell = np.empty(len(order), np.int64), np.empty(len(order), np.int64)
+    which[order] = np.repeat(np.array(begin)[cut] - first, size) + np.arange(len(order))
     first_cell[order] = np.repeat(base, size)
-    count = length[part]
+    count = length[which]
     start = np.zeros(len(count) + 1, np.int64)
     np.cumsum(count, out=start[1:])
     region = np.repeat(np.arange(len(count)), count)
-    cell = np.concatenate(parts)[np.arange(len(region)) + (at[part] - start[:-1])[region]] + first_cell[region]
+    cell = np.concatenate(parts)[np.arange(len(region)) + (at[which] - start[:-1])[region]] + first_cell[region]
     return start, cell
 
 
-def _cut(storage: Storage, regions: list[tuple[Layout, int]]) -> tuple[list[np.ndarray], int]:
-    """Cells of each region of one storage: [row range) x byte intervals within a row."""
-    pitch = _pitch(storage, regions)
-    boxes = [_box(storage, lay, offset, pitch) for lay, offset in regions]
-    rows = np.unique([r for r0, r1, _ in boxes for r in (r0, r1)])
-    columns = np.unique(np.concatenate([c.reshape(-1) for _, _, c in boxes]))
+def _cut(storage: Storage, layouts: list[Layout], which: np.ndarray,
+         offset: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """(cells per region, the cells one region after the other, how many the storage has): a cell is a range of rows by
+    an interval of bytes within a row.
+
+    layouts, which, offset  region r is layouts[which[r]] at offset[r]
+    """
+    pitch = _pitch(storage, layouts)
+    row0, row1, pattern, shift, patterns = _boxes(storage, layouts, which, offset, pitch)
+    # regions that lie alike within a row
+    alike, member = np.unique(pattern * (pitch + 1) + shift, return_inverse=True)
+    pieces = [patterns[p] + s for p, s in zip(*(x.tolist() for x in np.divmod(alike, pitch + 1)), strict=True)]
+    count = np.array([len(p) for p in pieces], np.int64)
+    start = np.cumsum(count) - count
+    interval = np.concatenate(pieces)
+    rows, columns = np.unique(np.concatenate([row0, row1])), np.unique(interval)
     if len(rows) * len(columns) > MAX_CELLS:
-        boxes = [(r0, r1, np.array([[c.min(), c.max()]])) for r0, r1, c in boxes]
-        columns = np.unique(np.concatenate([c.reshape(-1) for _, _, c in boxes]))
+        interval = np.stack([np.minimum.reduceat(interval[:, 0], start), np.maximum.reduceat(interval[:, 1], start)], 1)
+        count, start = np.ones_like(count), np.arange(len(count))
+        columns = np.unique(interval)
         if len(rows) * len(columns) > MAX_CELLS:
             columns = columns[[0, -1]]
     width = len(columns) - 1
-    out = []
-    for r0, r1, intervals in boxes:
-        i = np.arange(np.searchsorted(rows, r0), np.searchsorted(rows, r1))
-        first = np.searchsorted(columns, intervals[:, 0], "right") - 1
-        last = np.searchsorted(columns, intervals[:, 1])
-        j = np.arange(first[0], last[0]) if len(intervals) == 1 else \
-            np.unique(np.concatenate([np.arange(x, y) for x, y in zip(first.tolist(), last.tolist(), strict=True)]))
-        out.append((i[:, None] * width + j).reshape(-1))
-    return out, (len(rows) - 1) * width
+    first, last = np.searchsorted(columns, interval[:, 0], "right") - 1, np.searchsorted(columns, interval[:, 1])
+    # the columns of a region: from `begin` on in a table that starts with all of them
+    table, begin, length, end = [np.arange(width)], first[start], (last - first)[start], width
+    for k in np.flatnonzero(count > 1).tolist():
+        piece = range(start[k], start[k] + count[k])
+        mine = np.unique(np.concatenate([np.arange(first[x], last[x]) for x in piece]))
+        begin[k], length[k], end = end, len(mine), end + len(mine)
+        table.append(mine)
+    top, across = np.searchsorted(rows, row0), length[member]
+    cells_of = np.maximum(np.searchsorted(rows, row1) - top, 0) * across
+    region = np.repeat(np.arange(len(which)), cells_of)
+    down, right = np.divmod(np.arange(len(region)) - np.repeat(np.cumsum(cells_of) - cells_of, cells_of),
+                            across[region])
+    cell = (top[region] + down) * width + np.concatenate(table)[begin[member][region] + right]
+    return cells_of, cell, (len(rows) - 1) * width
 
 
-def _pitch(storage: Storage, regions) -> int:
+def _pitch(storage: Storage, layouts: list[Layout]) -> int:
     """Bytes of a row: a partition on chip; in HBM the step between the runs of the regions that are cut most finely."""
     if storage.buffer.on_chip:
         return max(1, storage.bytes_per_partition)
     size = max(1, storage.nbytes)
     steps = []
-    for lay, _ in regions:
+    for lay in layouts:
         if lay.indirect is not None:
             continue
         real = sorted({abs(s) * lay.dtype.itemsize for s, n in zip(lay.strides, lay.shape, strict=True) if n > 1 and s})
@@ -104,30 +125,36 @@ def _pitch(storage: Storage, regions) -> int:
     return pitch if pitch and size % pitch == 0 else math.gcd(pitch, size) if math.gcd(pitch, size) > 1 else size
 
 
-def _box(storage: Storage, lay: Layout, offset: int, pitch: int) -> tuple[int, int, np.ndarray]:
-    """(first row, past last row, byte intervals in a row) of a region; an indirect one may be anywhere."""
-    total = max(1, -(-storage.nbytes // pitch))
-    whole = np.array([[0, pitch]], np.int64)
-    if lay.indirect is not None:
-        return 0, total, whole
-    size = lay.dtype.itemsize
-    low = high = offset * size
-    inner = []
-    for n, s in zip(lay.shape, lay.byte_strides, strict=True):
-        span = (n - 1) * s
-        if span < 0:
-            low += span
-        else:
-            high += span
-        if abs(s) < pitch and n > 1 and s:
-            inner.append((abs(s), n))
-    high += size
-    row0, column0 = divmod(low, pitch)
-    width = sum(s * (n - 1) for s, n in inner) + size
-    row1 = (high - 1) // pitch + 1
-    if column0 + width > pitch:
-        return row0, row1, whole
-    return row0, row1, column0 + _intervals(tuple(inner), size)
+def _boxes(storage: Storage, layouts: list[Layout], which: np.ndarray, offset: np.ndarray,
+           pitch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Per region: first row, past last row, and the byte intervals in a row: a pattern, and by how much it is shifted.
+
+    An indirect region may be anywhere.
+    """
+    n = len(which)
+    row0, row1 = np.zeros(n, np.int64), np.full(n, max(1, -(-storage.nbytes // pitch)), np.int64)
+    pattern, shift = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    patterns = [np.array([[0, pitch]], np.int64)]
+    for k, lay in enumerate(layouts):
+        if lay.indirect is not None:
+            continue
+        size = lay.dtype.itemsize
+        below = extent = 0
+        inner = []
+        for count, s in zip(lay.shape, lay.byte_strides, strict=True):
+            span = (count - 1) * s
+            below += min(span, 0)
+            extent += abs(span)
+            if abs(s) < pitch and count > 1 and s:
+                inner.append((abs(s), count))
+        mine = which == k
+        low = offset[mine] * size + below
+        row0[mine], column = np.divmod(low, pitch)
+        row1[mine] = (low + extent + size - 1) // pitch + 1
+        fits = column + sum(s * (count - 1) for s, count in inner) + size <= pitch
+        shift[mine], pattern[mine] = np.where(fits, column, 0), np.where(fits, len(patterns), 0)
+        patterns.append(_intervals(tuple(inner), size))
+    return row0, row1, pattern, shift, patterns
 
 
 @lru_cache(maxsize=4096)
