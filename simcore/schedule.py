@@ -432,9 +432,12 @@ def _shifts(mine: tuple[Op, ...]) -> list[int]:
 
 
 def _window(stream: Stream, machine: Machine, legacy: bool) -> int:
-    """How many instructions of a stream may overtake each other: the compiler orders them by when they can start."""
+    """How many instructions of a stream may overtake each other: the compiler orders them by when they can start.
+
+    A trigger stands in its engine's program: in the older dialect one that waits lets only so many pass.
+    """
     if stream.queue:
-        return 1 << 30
+        return machine.compiler.legacy_dma_window if legacy else 1 << 30
     return machine.compiler.legacy_reorder_window if legacy else machine.compiler.reorder_window
 
 

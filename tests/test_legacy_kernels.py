@@ -530,6 +530,30 @@ def test_what_fits_is_read_once_though_other_tiles_could_be_merged():
     assert t.instructions.hbm_read_bytes.sum() == 4 * 2048 * (8 * 128 + 16 * 128)
 
 
+@pytest.mark.parametrize("window", [1, 4, 12, 1 << 30])
+def test_a_store_that_waits_lets_few_loads_pass(window):
+    """A long chain ends in a store; loads of what follows are triggered meanwhile, as many as may overtake it."""
+    @nki.jit
+    def kernel(a, b):
+        out = nl.ndarray((2, nl.par_dim(128), 512), dtype=nl.float32, buffer=nl.shared_hbm)
+        x = nl.load(a)
+        for _ in range(16):
+            x = nl.multiply(x, 1.5)
+        nl.store(out[0], x)
+        y = nl.load(b[0])
+        for i in range(1, 24):
+            y = nl.add(y, nl.load(b[i]))
+        nl.store(out[1], y)
+        return out
+
+    machine = simcore.load_machine("trn2").replace(**{"compiler.legacy_dma_window": window})
+    a, b = TensorSpec.parse("float32[128,512]"), TensorSpec.parse("float32[24,128,512]")
+    t = simcore.simulate(simcore.capture(kernel, a, b, values=False, target="trn2"), machine)
+    triggers = [bool(t.instructions.hbm_write_bytes[r]) for r in t.rows("GpSimd") if "DMA" in t.opcode(r)]
+    passed = triggers.index(True) - 1
+    assert passed == window - 1 if window <= 12 else passed > 12
+
+
 def test_an_identity_comes_first_where_all_loads_share_a_queue():
     """Without descriptor generation arguments and identities are in one queue; the transpose is what comes first."""
     @nki.jit

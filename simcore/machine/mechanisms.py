@@ -77,6 +77,8 @@ MECHANISMS: dict[str, Mechanism] = {
         "sbuf.bytes_per_partition": _ENDLESS, "sbuf.usable_bytes_per_partition": _ENDLESS, "psum.banks": 1 << 20}),
     "reordering": Mechanism("the compiler's order of instructions", {
         "compiler.reorder_window": 1, "compiler.legacy_reorder_window": 1}),
+    "dma-order": Mechanism("older dialect: a trigger that waits lets few others of its queue pass", {
+        "compiler.legacy_dma_window": _ENDLESS}),
     "loads-by-need": Mechanism("loads in the order of need", {"compiler.loads_by_need": 0}),
     "software-arguments": Mechanism("software descriptors for arguments and results", {
         "compiler.software_arguments": 0}),
