@@ -33,7 +33,8 @@ class Case:
     """One measured configuration.
 
     kind     what was measured: ci (a library's reference), benchmark, benchmark_p99, profiled, device
-    quality  of the figure: measured, precise, rounded, copied, edited
+    quality  of the figure: measured, precise, rounded, copied, edited, or contradicted: its source gives another figure
+             for the same file, further away than the 5 % by which its other repeated measurements differ
     use      absolute, or relative where only comparisons within the source are trusted
     """
 
