@@ -336,9 +336,8 @@ class _Scheduler:
         self.room = d.queue_bytes
         self.inflight: list[deque[tuple[int, int]]] = [deque() for _ in self.p.streams]      # end, bytes per engine
         self.under_way = [0] * len(self.p.streams)                              # bytes per engine
-        stack = max(1, self.machine.hbm.get("cores_per_stack", 1))
-        self.hbm_free = [0] * (cores // stack + 1)
-        self.stack = stack
+        self.hbm_free = [0] * cores                                             # until when HBM serves each core
+        self.stack = max(1, self.machine.hbm.get("cores_per_stack", 1))
         self.hbm_ps = 1e12 / self.machine.hbm.bytes_per_s
 
     def _queue(self, s: int) -> Callable[[int, int], tuple[int, int, int, int]]:
@@ -364,7 +363,7 @@ class _Scheduler:
     def _move(self, i: int, x, core: int, arrival: int) -> int:
         """Put a transfer on its engines; returns when the last byte has moved."""
         engines, reading, skew, fill = self.engines[core], self.reading[core], self.skew, x.fill_ps
-        asked, answered = self.asked, self.answered[core]
+        asked, answered, began = self.asked, self.answered[core], arrival
         n = len(engines)
         first = 0 if x.engines == n else self.rotation[core]
         starts, ends = [], []
@@ -392,13 +391,15 @@ class _Scheduler:
         self.transfer_end.fromlist(ends)
         end = max(ends)
         hbm = x.hbm_read + x.hbm_write
-        if hbm and self.p.cores > 1:
-            stack = core // self.stack
-            begin = max(self.hbm_free[stack], starts[0])
-            self.hbm_free[stack] = begin + round(hbm * self.hbm_ps)
-            if self.hbm_free[stack] > end:
-                end = self.hbm_free[stack]
-        return end
+        return self._share(core, hbm, began, starts[0], end) if hbm and self.p.cores > 1 else end
+
+    def _share(self, core: int, hbm: int, arrival: int, start: int, end: int) -> int:
+        """When HBM is done with a transfer that its DMA engines finish at `end`: cores that have transfers under way when
+        this one arrives get equal parts of the stack's rate, whichever came first."""
+        free, first = self.hbm_free, core - core % self.stack
+        sharing = sum(until > arrival for until in free[first:first + self.stack]) + (free[core] <= arrival)
+        free[core] = max(end, max(free[core], start) + round(hbm * self.hbm_ps) * sharing)
+        return free[core]
 
     # ------------------------------------------------------------------------------ dependences
 

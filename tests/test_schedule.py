@@ -350,3 +350,38 @@ def test_what_is_ready_after_a_trigger_waits_until_its_engine_has_given_it():
             held = work[i.start_ps[work] == through]
             assert len(held) == 1 and CAUSES[i.wait_cause[held[0]]] == "engine"
     assert inside == {"on": 0, "off": 1}
+
+
+def test_two_cores_get_half_of_their_stack_each_whatever_was_asked_for_ahead():
+    """Two that stream end together at what the stack gives; a small load does not wait for the other core's queue."""
+    def kernel(a, small):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        core = nl.program_id(0)
+        count, width = (2, 512) if small and core else (12, 8192)
+        out = nl.ndarray((2, 128, 12), dtype=nl.float32, buffer=nl.shared_hbm)
+        seen = nl.ndarray((128, 12), dtype=nl.float32, buffer=nl.sbuf)
+        for i in range(count):
+            tile = nl.ndarray((128, width), dtype=nl.float32, buffer=nl.sbuf)
+            if small and core:
+                nisa.memset(dst=tile, value=0.0)                # the load waits for it
+            nisa.dma_copy(dst=tile, src=a[core, i, :, 0:width])
+            nisa.tensor_copy(dst=seen[:, i:i + 1], src=tile[:, 0:1])
+        nisa.dma_copy(dst=out[core], src=seen)
+        return out
+
+    machine = load_machine("trn2")
+    apart = machine.replace(**{"hbm.cores_per_stack": 1})
+    one = 128 * 8192 * 4 / machine.hbm.bytes_per_s * 1e12       # a load at the stack's rate
+
+    def ends(small, machine):
+        trace = capture(kernel, spec((2, 12, 128, 8192)), small, target="trn2", values=False, lnc=2)
+        t = simulate(trace, machine).instructions
+        return [int(t.start_ps[t.core == c].max()) for c in (0, 1)]
+
+    both = ends(False, machine)
+    assert abs(both[0] - both[1]) < 2 * one
+    assert 23 * one < max(both) < 26 * one
+    assert max(ends(False, apart)) < 0.9 * max(both)
+    assert ends(True, machine)[1] < ends(True, apart)[1] + 0.5 * one
