@@ -52,7 +52,7 @@ def _totals(results: Sequence[Result]) -> list[str]:
             "MAPE is the mean absolute error relative to the measurement. *Clean* leaves out reference figures that "
             "are copies of one another, were edited by hand, or are contradicted by their own source (m03715: 117 µs "
             "in its log, 227 µs where its authors ran all versions again); signs leave them out too. *Inside* counts "
-            "only cases that use nothing outside what was calibrated. Sign agreement asks, for variants of one problem, "
+            "only cases that use nothing outside what was calibrated. Sign agreement asks, for variants of a problem, "
             "whether the prediction says which is faster.", "",
             *_table(["chip", "cases", "MAPE", "median", "MAPE, clean", "MAPE, inside", "sign agreement"], rows)]
 
