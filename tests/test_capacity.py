@@ -111,7 +111,7 @@ def test_more_than_sbuf_holds_is_spilled_or_loaded_again():
 
 
 def test_psum_tiles_read_twice_go_to_sbuf():
-    """Every bank is read for a maximum over all of them, and read again with that: no order of the instructions fits."""
+    """Every bank is read for a maximum over all of them, and again with that: no order of the instructions fits."""
     def kernel(a):
         import nki.isa as nisa
         import nki.language as nl
