@@ -12,7 +12,7 @@ from simcore import format
 from simcore.apps.hardware import bundle
 from simcore.apps.options import Sources
 from simcore.apps.output import narrate, working
-from simcore.errors import FileError, UsageError
+from simcore.errors import CapacityError, FileError, UsageError
 from simcore.timeline import Timeline
 from simcore.trace import Trace
 
@@ -90,7 +90,12 @@ def simulate(traces: list[Trace], sources: Sources) -> list[Timeline]:
     timelines = []
     for trace in traces:
         with working(f"simulating {format.number(len(trace))} instructions of {trace.name} on {machine.name}"):
-            timelines.append(simcore.simulate(trace, machine))
+            try:
+                timelines.append(simcore.simulate(trace, machine, spill=sources.spill))
+            except CapacityError:
+                if not sources.spill:
+                    narrate("simcore: --spill simulates tiles that do not fit as the compiler does: reordered and spilled")
+                raise
     return timelines
 
 

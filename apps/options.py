@@ -32,6 +32,7 @@ class Sources:
     lnc: int | None = None  # physical cores the kernel is launched on
     release: str | None = None  # the NKI release it was written for; None: the newest
     launch: int | None = None  # only this launch of a script, counted from 1
+    spill: bool = False  # tiles that do not fit: reorder and spill, instead of an error
 
 
 _ARGUMENT = Annotated[
@@ -103,8 +104,16 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
             "--launch", metavar="N", min=1, help="Only the script's N-th kernel launch.", rich_help_panel=PANEL
         ),
     ),
+    "spill": (
+        bool,
+        typer.Option(
+            "--spill",
+            help="Where tiles do not fit as written: reorder and spill, as the compiler does.",
+            rich_help_panel=PANEL,
+        ),
+    ),
 }
-_DEFAULTS: dict[str, Any] = {"args": (), "values": True}
+_DEFAULTS: dict[str, Any] = {"args": (), "values": True, "spill": False}
 
 Theme = Annotated[Literal["light", "dark"], typer.Option("--theme", help="Colours for a light or a dark page.")]
 Window = Annotated[

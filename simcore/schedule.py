@@ -32,13 +32,17 @@ _ENGINE, _START, _DATA, _DMA, _QUEUE = (CAUSES.index(c) for c in ("engine", "sta
 _NEVER = 1 << 62
 
 
-def simulate(trace: Trace, machine: Machine) -> Timeline:
-    """When every engine does what.  Raises CapacityError when SBUF or PSUM cannot hold the kernel's tiles."""
+def simulate(trace: Trace, machine: Machine, *, spill: bool = True) -> Timeline:
+    """When every engine does what.  Raises CapacityError when SBUF or PSUM cannot hold the kernel's tiles.
+
+    spill  where tiles do not fit as written: reorder instructions and spill tiles as the compiler does.  Otherwise that
+           is an error too, for a kernel of the current dialect (the older compiler's output is always modelled so)
+    """
     from simcore.assemble import assemble
     from simcore.bounds import bounds_of
 
     with collector.paused():
-        program = lower(trace, machine)
+        program = lower(trace, machine, spill)
         timeline = assemble(program.trace or trace, machine, program, run(program, machine))
         timeline.bounds.update(bounds_of(program, machine).to_dict())
     return timeline

@@ -240,6 +240,8 @@ def hoard(a):
     )
     result = simcore_command("run", path, "-k", "hoard", "-a", "a=float32[128,4096]")
     fails(result, 1, "SBUF", line_of(path, "nl.sbuf"))
+    asked = simcore_command("run", path, "-k", "hoard", "-a", "a=float32[128,4096]", "--spill")
+    assert asked.code == 0, asked.err
 
 
 def test_stationary_tile_of_129_rows(simcore_command, script):

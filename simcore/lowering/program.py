@@ -92,10 +92,10 @@ class Stream:
     queue: str = ""         # "hw", "sw", "static" for DMA queues
 
 
-def lower(trace: Trace, machine: Machine) -> Program:
+def lower(trace: Trace, machine: Machine, spill: bool = True) -> Program:
     """Costs, addresses and dependences.  Raises CapacityError when a memory cannot hold the tiles alive at once."""
     written = trace.variants
-    trace, units, placement = _plan(trace, machine)
+    trace, units, placement = _plan(trace, machine, spill)
     kinds, kind = _kinds(trace, units)
     variant_ops = [ops_of(trace.variants[k.variant], machine, *k[1:]) for k in kinds]
     if trace.info.get("dialect") == LEGACY:
@@ -129,7 +129,7 @@ def lower(trace: Trace, machine: Machine) -> Program:
     )
 
 
-def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
+def _plan(trace: Trace, machine: Machine, spill: bool) -> tuple[Trace, Units, Placement]:
     """Units and addresses.  The older compiler keeps fewer loads for later when they do not fit."""
     if trace.info.get("dialect") != LEGACY:
         edges = dependences(trace)
@@ -137,7 +137,7 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
         try:
             return trace, units, place(trace, machine, units)
         except CapacityError as e:
-            found = _fitted(trace, machine, edges)
+            found = _fitted(trace, machine, edges) if spill else _closer(trace, machine, units)
             if found is None:
                 raise e from None
             return found
@@ -164,6 +164,16 @@ def _plan(trace: Trace, machine: Machine) -> tuple[Trace, Units, Placement]:
             return found
 
 
+def _closer(trace: Trace, machine: Machine, units: Units) -> tuple[Trace, Units, Placement] | None:
+    modes: tuple[Mode, ...] = get_args(Mode)
+    for mode in modes:
+        try:
+            return trace, units, place(trace, machine, units, mode)
+        except CapacityError:
+            continue
+    return None
+
+
 def _fitted(trace: Trace, machine: Machine, edges: Edges) -> tuple[Trace, Units, Placement] | None:
     """The order written with closer addresses, else with PSUM evicted early or by demand, else with tiles spilled; and
     all of it again with PSUM tiles moved to SBUF.
@@ -179,15 +189,12 @@ def _fitted(trace: Trace, machine: Machine, edges: Edges) -> tuple[Trace, Units,
 
 
 def _reordered(trace: Trace, machine: Machine, edges: Edges) -> tuple[Trace, Units, Placement] | None:
-    modes: tuple[Mode, ...] = get_args(Mode)
     orders: list[Units] = []
     for make in (as_written, evicted_early, by_demand):
         orders.append(make(trace, *edges))
-        for mode in modes:
-            try:
-                return trace, orders[-1], place(trace, machine, orders[-1], mode)
-            except CapacityError:
-                continue
+        found = _closer(trace, machine, orders[-1])
+        if found is not None:
+            return found
     return _spilled(trace, machine, [o.row for o in orders], "fitted")
 
 
