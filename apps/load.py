@@ -94,7 +94,7 @@ def simulate(traces: list[Trace], sources: Sources) -> list[Timeline]:
                 timelines.append(simcore.simulate(trace, machine, spill=sources.spill))
             except CapacityError:
                 if not sources.spill:
-                    narrate("simcore: --spill simulates tiles that do not fit as the compiler does: reordered and spilled")
+                    narrate("simcore: with --spill the kernel is simulated as it is compiled: reordered and spilled")
                 raise
     return timelines
 
