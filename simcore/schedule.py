@@ -340,8 +340,10 @@ class _Scheduler:
         self.room = d.queue_bytes
         self.inflight: list[deque[tuple[int, int]]] = [deque() for _ in self.p.streams]      # end, bytes per engine
         self.under_way = [0] * len(self.p.streams)                              # bytes per engine
-        self.hbm_free = [0] * cores                                             # until when HBM serves each core
         self.stack = max(1, self.machine.hbm.get("cores_per_stack", 1))
+        stacks = -(-cores // self.stack)
+        self.hbm_work: list[dict[int, int]] = [{} for _ in range(stacks)]       # core -> time HBM needs for what waits
+        self.hbm_at = [0] * stacks                                              # of when that is
         self.hbm_ps = 1e12 / self.machine.hbm.bytes_per_s
 
     def _queue(self, s: int) -> Callable[[int, int], tuple[int, int, int, int]]:
@@ -395,15 +397,23 @@ class _Scheduler:
         self.transfer_end.fromlist(ends)
         end = max(ends)
         hbm = x.hbm_read + x.hbm_write
-        return self._share(core, hbm, began, starts[0], end) if hbm and self.p.cores > 1 else end
+        return self._share(core, hbm, began, end) if hbm and self.p.cores > 1 else end
 
-    def _share(self, core: int, hbm: int, arrival: int, start: int, end: int) -> int:
-        """When HBM is done with a transfer that its DMA engines finish at `end`: cores that have transfers under way when
-        this one arrives get equal parts of the stack's rate, whichever came first."""
-        free, first = self.hbm_free, core - core % self.stack
-        sharing = sum(until > arrival for until in free[first:first + self.stack]) + (free[core] <= arrival)
-        free[core] = max(end, max(free[core], start) + round(hbm * self.hbm_ps) * sharing)
-        return free[core]
+    def _share(self, core: int, hbm: int, arrival: int, end: int) -> int:
+        """When HBM is done with a transfer that its DMA engines finish at `end`.
+
+        The cores of a stack with work waiting there get equal parts of its rate; what one leaves the others have.
+        """
+        stack, work = core // self.stack, self.hbm_work[core // self.stack]
+        if arrival > self.hbm_at[stack]:
+            free, self.hbm_at[stack], done = arrival - self.hbm_at[stack], arrival, 0
+            for left, c in zip(range(len(work), 0, -1), sorted(work, key=lambda c: (work[c], c)), strict=True):
+                each = min(work[c] - done, free // left)
+                free -= each * left
+                done += each
+                work[c] -= done
+        mine = work[core] = work.get(core, 0) + round(hbm * self.hbm_ps)
+        return max(end, self.hbm_at[stack] + sum(min(w, mine) for w in work.values()))
 
     # ------------------------------------------------------------------------------ dependences
 
@@ -441,8 +451,8 @@ def _window(stream: Stream, machine: Machine, legacy: bool) -> int:
 
     A trigger stands in its engine's program: in the older dialect one that waits lets only so many pass.
     """
-    if stream.queue:
-        return machine.compiler.legacy_dma_window if legacy else 1 << 30
+    if stream.queue and legacy:
+        return machine.compiler.legacy_dma_window
     return machine.compiler.legacy_reorder_window if legacy else machine.compiler.reorder_window
 
 

@@ -392,9 +392,9 @@ class Semaphore(Section):
 class Compiler(Section):
     """What the compiler does to the order and number of instructions."""
 
-    reorder_window: int = number()                  # an instruction may overtake this many older ones of its engine
+    reorder_window: int = number()                  # an instruction may overtake this many older ones of its engine or queue
     legacy_reorder_window: int = number()           # the same, older dialect
-    legacy_dma_window: int = number()               # how many triggers of a queue may overtake each other, older dialect
+    legacy_dma_window: int = number()               # so many triggers of a queue may pass another, older dialect
     loads_by_need: int = number()                   # 1: loads are triggered in the order in which they are needed
     software_arguments: int = number()              # 1: software descriptors move arguments and results
     forward_banks: int = number()                   # PSUM banks read in place of their copies in SBUF, older dialect
