@@ -392,7 +392,7 @@ class Semaphore(Section):
 class Compiler(Section):
     """What the compiler does to the order and number of instructions."""
 
-    reorder_window: int = number()              # an instruction may overtake so many older ones of its engine or queue
+    reorder_window: int = number()                  # an instruction may overtake so many older ones of its stream
     legacy_reorder_window: int = number()           # the same, older dialect
     legacy_dma_window: int = number()               # so many triggers of a queue may pass another, older dialect
     loads_by_need: int = number()                   # 1: loads are triggered in the order in which they are needed
