@@ -32,7 +32,7 @@ _ENGINE, _START, _DATA, _DMA, _QUEUE = (CAUSES.index(c) for c in ("engine", "sta
 _NEVER = 1 << 62
 
 
-def simulate(trace: Trace, machine: Machine, *, spill: bool = True) -> Timeline:
+def simulate(trace: Trace, machine: Machine, *, spill: bool = False) -> Timeline:
     """When every engine does what.  Raises CapacityError when SBUF or PSUM cannot hold the kernel's tiles.
 
     spill  where tiles do not fit as written: reorder instructions and spill tiles as the compiler does.  Otherwise that

@@ -5,15 +5,16 @@ import pytest
 
 from simcore import capture, load_machine, simulate
 from simcore.dtypes import to_dtype
+from simcore.errors import CapacityError
 from simcore.frontend import TensorSpec
 from simcore.lowering.fit import fit, quarters
 
 TRN2 = load_machine("trn2")
 
 
-def timeline(kernel, *shapes):
+def timeline(kernel, *shapes, spill=False):
     args = [TensorSpec(s, to_dtype("float32")) for s in shapes]
-    return simulate(capture(kernel, *args, target="trn2", values=False), TRN2)
+    return simulate(capture(kernel, *args, target="trn2", values=False), TRN2, spill=spill)
 
 
 @pytest.mark.parametrize("seed,cell", [(0, 1), (1, 1), (2, 64)])
@@ -83,7 +84,9 @@ def test_psum_tiles_evicted_late_are_evicted_when_asked_for():
             nisa.tensor_copy(dst=y, src=p)
             nisa.dma_copy(dst=a, src=y)
 
-    t = timeline(kernel, (128, 512))
+    with pytest.raises(CapacityError, match="full"):
+        timeline(kernel, (128, 512))
+    t = timeline(kernel, (128, 512), spill=True)
     names = [t.opcode(r) for r in range(len(t.instructions))]
     copies = [r for r, name in enumerate(names) if t.instructions.psum_read_bytes[r] and name != "MATMUL"]
     matmuls = [r for r, name in enumerate(names) if name == "MATMUL"]
@@ -105,7 +108,9 @@ def test_more_than_sbuf_holds_is_spilled_or_loaded_again():
             nisa.dma_copy(dst=out, src=x)
         return out
 
-    t = timeline(kernel, (1, 1))
+    with pytest.raises(CapacityError, match="full"):
+        timeline(kernel, (1, 1))
+    t = timeline(kernel, (1, 1), spill=True)
     size = 128 * 8192 * 4
     assert int(t.instructions.hbm_write_bytes.sum()) > 10 * size          # ten results, and what was spilled
 
@@ -131,7 +136,9 @@ def test_psum_tiles_read_twice_go_to_sbuf():
             nisa.tensor_scalar(dst=y, data=p, op0=nl.subtract, operand0=most)
             nisa.dma_copy(dst=a, src=y)
 
-    t = timeline(kernel, (128, 512))
+    with pytest.raises(CapacityError, match="full"):
+        timeline(kernel, (128, 512))
+    t = timeline(kernel, (128, 512), spill=True)
     names = [t.opcode(r) for r in range(len(t.instructions))]
     reads = t.instructions.psum_read_bytes[[name != "MATMUL" for name in names]]
     copied = names.count("COPY")

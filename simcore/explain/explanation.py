@@ -187,7 +187,7 @@ def what_if(trace: Trace, machine: Machine, candidate: Candidate, span: int) -> 
     sketch = Sketch(trace)
     candidate.rewrite(sketch)
     try:
-        changed = simulate(sketch.to_trace(), machine)
+        changed = simulate(sketch.to_trace(), machine, spill=True)
     except SimcoreError:
         return None
     begin, end = analysis.span_ps(changed)
