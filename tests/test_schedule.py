@@ -385,3 +385,23 @@ def test_two_cores_get_half_of_their_stack_each_whatever_was_asked_for_ahead():
     assert 23 * one < max(both) < 26 * one
     assert max(ends(False, apart)) < 0.9 * max(both)
     assert ends(True, machine)[1] < ends(True, apart)[1] + 0.5 * one
+
+
+def test_what_one_core_leaves_of_hbm_the_other_has():
+    """Where HBM is the limit, two cores with unequal work end when it has moved all of it, and not later."""
+    def kernel(a):
+        import nki.isa as nisa
+        import nki.language as nl
+
+        core = nl.program_id(0)
+        out = nl.ndarray((2, 128, 8192), dtype=nl.float32, buffer=nl.shared_hbm)
+        for i in range(2 if core else 10):
+            tile = nl.ndarray((128, 8192), dtype=nl.float32, buffer=nl.sbuf)
+            nisa.dma_copy(dst=tile, src=a[core, i])
+        nisa.dma_copy(dst=out[core], src=tile)
+        return out
+
+    machine = load_machine("trn2").replace(**{"hbm.bytes_per_s": 100e9})
+    one = 128 * 8192 * 4 / machine.hbm.bytes_per_s * 1e12
+    t = simulate(capture(kernel, spec((2, 10, 128, 8192)), target="trn2", values=False, lnc=2), machine)
+    assert 14 * one < t.end_ps < 14.2 * one                     # 12 loads and 2 stores

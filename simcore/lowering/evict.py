@@ -6,13 +6,12 @@ it moves is not public.  Here those go whose last reader comes after more other 
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from simcore.isa.table import VECTOR
 from simcore.layout import layout, psum, row_major, sbuf
 from simcore.lowering.dependences import accesses
+from simcore.lowering.edits import edited
 from simcore.lowering.transfers import move
 from simcore.tensor import Storage
 from simcore.trace import Operand, Trace
@@ -83,7 +82,7 @@ def evicted(trace: Trace, banks: int) -> Trace | None:
         number[i] = len(columns)
         columns.append((v, site, core, mine))
         columns += [(copy, site, core, both) for copy, both in after.get(i, ())]
-    return _trace(trace, columns, regions, number, variants=variants, layouts=layouts, storages=storages)
+    return edited(trace, columns, regions, number, variants=variants, layouts=layouts, storages=storages)
 
 
 def _spans(trace: Trace, instruction, storage, reads, writes):
@@ -95,17 +94,3 @@ def _spans(trace: Trace, instruction, storage, reads, writes):
     np.minimum.at(first_read, storage[reads], instruction[reads])
     np.maximum.at(last_read, storage[reads], instruction[reads])
     return last_write, first_read, last_read
-
-
-def _trace(t: Trace, columns, regions, number, **changed) -> Trace:
-    variant, site, core, mine = zip(*columns, strict=True)
-    table = np.array(regions, np.int64)
-    count = np.array([len(r) for r in mine], np.int64)
-    return dataclasses.replace(
-        t, **changed, variant=np.array(variant, t.variant.dtype), site=np.array(site, t.site.dtype),
-        core=np.array(core, t.core.dtype), access=np.array([r for rs in mine for r in rs], t.access.dtype),
-        access_start=np.concatenate([[0], np.cumsum(count)]).astype(t.access_start.dtype),
-        region_storage=table[:, 0].astype(t.region_storage.dtype),
-        region_layout=table[:, 1].astype(t.region_layout.dtype), region_offset=table[:, 2],
-        order=number[t.order] if len(t.order) else t.order,
-        labels={int(number[i]): text for i, text in t.labels.items()})

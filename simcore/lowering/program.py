@@ -251,8 +251,7 @@ def _spilled(trace: Trace, machine: Machine, orders: list[np.ndarray],
         for share in (0.95, 0.8, 0.7, 0.6, 0.5):
             try:
                 spilled = spill(trace, int(share * size), grain, order)
-                one = np.arange(len(spilled))
-                units = Units(one, one, np.ones(len(spilled), np.int64), *dependences(spilled))
+                units = as_written(spilled, *dependences(spilled))
                 way: Mode = "packed" if mode == "apart" and share == 0.5 else mode
                 found.append((spilled, units, place(spilled, machine, units, way)))
                 break

@@ -9,7 +9,6 @@ is not, so the rule is inferred.
 
 from __future__ import annotations
 
-import dataclasses
 from bisect import bisect_right
 from collections import defaultdict
 
@@ -18,6 +17,7 @@ import numpy as np
 from simcore.errors import CapacityError
 from simcore.layout import layout, private_hbm, row_major, sbuf
 from simcore.lowering.dependences import accesses
+from simcore.lowering.edits import edited
 from simcore.lowering.transfers import transfer
 from simcore.tensor import Storage
 from simcore.trace import Trace
@@ -89,7 +89,8 @@ class _Spiller:
             for s in tiles:
                 if self.uses[s][-1] == position:
                     self.used[core] -= self.resident[core].pop(s)
-        return self._trace(number)
+        return edited(self.trace, self.columns, self.regions, number, variants=self.variants, layouts=self.layouts,
+                      storages=self.storages, info=self.trace.info | {"spilled_bytes": self.moves})
 
     # ------------------------------------------------------------------------------ tiles in and out
 
@@ -165,19 +166,3 @@ class _Spiller:
             found = self.moved[-1, s] = len(self.regions)
             self.regions.append([s, k, 0])
         return found
-
-    def _trace(self, number: np.ndarray) -> Trace:
-        t = self.trace
-        variant, site, core, regions = zip(*self.columns, strict=True)
-        counts = np.array([len(r) for r in regions], np.int64)
-        table = np.array(self.regions, np.int64)
-        return dataclasses.replace(
-            t, info=t.info | {"spilled_bytes": self.moves}, variants=self.variants,
-            variant=np.array(variant, t.variant.dtype), site=np.array(site, t.site.dtype),
-            core=np.array(core, t.core.dtype), access=np.array([r for mine in regions for r in mine], t.access.dtype),
-            access_start=np.concatenate([[0], np.cumsum(counts)]).astype(t.access_start.dtype),
-            region_storage=table[:, 0].astype(t.region_storage.dtype),
-            region_layout=table[:, 1].astype(t.region_layout.dtype), region_offset=table[:, 2],
-            layouts=self.layouts, storages=self.storages,
-            order=number[t.order] if len(t.order) else t.order,
-            labels={int(number[i]): text for i, text in t.labels.items()})
